@@ -1,0 +1,28 @@
+//! Spanlake's engine: an embedded columnar trace store.
+//!
+//! Raw OTLP goes in; traces, summaries, services, operations and dependencies come out, exact
+//! and durable at acknowledgement. There is no network in here, and no async runtime.
+
+pub mod otlp;
+pub mod world;
+
+mod error;
+mod events;
+mod options;
+mod query;
+mod segment;
+mod span;
+mod store;
+mod tenancy;
+
+pub use error::{Error, ErrorKind, Result};
+pub use events::{Event, Observer};
+pub use options::Options;
+pub use query::request::{
+    AttributeEquals, Cancel, Dependency, FoundTrace, Operation, SEARCH_DEPTH_DEFAULT,
+    SEARCH_DEPTH_MAX, ServiceSummary, TraceChunk, TraceQuery, TraceSummary,
+};
+pub use query::{TraceStream, View};
+pub use span::{ResourceContext, ScopeContext, SpanId, SpanKind, SpanRow, TraceId};
+pub use store::{Ingested, Rejection, Stats, Store};
+pub use tenancy::{TENANCY_NAME_BYTES_MAX, Tenancy};

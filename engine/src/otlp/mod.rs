@@ -1,0 +1,2 @@
+//! The one protocol the engine speaks: the bytes of OTLP traces.
+pub mod value;

@@ -1,0 +1,1 @@
+//! The workshop of the end-to-end tests.
