@@ -4,6 +4,7 @@
 //! never call the engine to learn an answer.
 #![expect(clippy::expect_used, reason = "a test helper that fails must fail loudly")]
 
+pub mod case;
 pub mod check;
 pub mod dice;
 pub mod files;
