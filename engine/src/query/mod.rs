@@ -14,7 +14,12 @@ pub struct View {}
 
 impl View {
     /// Whole traces by id, in the order asked; unknown ids are skipped.
-    pub fn get_traces(&self, _tenancy: &Tenancy, _ids: Vec<TraceId>, _cancel: Cancel) -> TraceStream {
+    pub fn get_traces(
+        &self,
+        _tenancy: &Tenancy,
+        _ids: Vec<TraceId>,
+        _cancel: Cancel,
+    ) -> TraceStream {
         unimplemented!()
     }
 
