@@ -1,3 +1,4 @@
 //! The workshop of the end-to-end tests.
 
 pub mod model;
+pub mod server;
