@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn damage_never_panics() {
         let mut blooms = Blooms::default();
-        blooms.push(&mut (0..40).map(|n| n * 0x9e37_79b9_7f4a_7c15).collect());
+        blooms.push(&mut (0..40u64).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect());
         blooms.push(&mut vec![5, 6]);
         let good = blooms.encode();
         assert_eq!(Blooms::decode(&good, 2).unwrap(), blooms);

@@ -3,6 +3,7 @@
 //! later read answers, and answers right (the filters alone cannot be checked: their terms are the
 //! query's business).
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::read::Segment;
@@ -10,7 +11,7 @@ use super::schema::Column;
 use super::tables::{Operations, kind_number};
 use super::{Block, Columns, Facts, fingerprint, footer};
 use crate::error::Result;
-use crate::span::SpanRow;
+use crate::span::{SpanKind, SpanRow, TraceId};
 
 impl Segment {
     /// Checks all of the file.
@@ -91,7 +92,7 @@ impl Segment {
             .iter()
             .map(|(service, operation)| (service, &operation.name, operation.kind));
         let seen = seen.operations.iter().map(|(service, name, kind)| {
-            (service, name, crate::span::SpanKind::from_number(*kind))
+            (service, name, SpanKind::from_number(*kind))
         });
         if !operations.eq(seen) {
             return Err(self.damaged("its operations are not those of its rows"));
@@ -111,7 +112,8 @@ struct Seen {
     /// (fingerprint, first row, row behind the last).
     traces: Vec<(u64, u32, u32)>,
     trace_start: u32,
-    /// First row of the current trace and of the one before, without payload, and the last row.
+    ids: HashSet<TraceId>,
+    /// First row of the current trace, and the last row.
     first: Option<SpanRow>,
     last: Option<SpanRow>,
 }
@@ -134,6 +136,9 @@ impl Seen {
             }
             (Some(first), _) if (first.start, first.trace_id) >= (row.start, row.trace_id) => {
                 return Err("its traces are out of order");
+            }
+            _ if !self.ids.insert(row.trace_id) => {
+                return Err("the spans of a trace do not lie together");
             }
             _ => {
                 self.end_trace();

@@ -2,7 +2,7 @@
 //! file is written front to back: row groups, blob, footer; only the footer's own checksum is set
 //! at the end.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -55,12 +55,13 @@ pub(crate) fn build(
 fn traces_in_order(rows: &[SpanRow]) -> Result<Vec<(u64, u32)>> {
     let mut traces = Vec::new();
     let mut last = None;
+    let mut seen = HashSet::new();
     for trace in rows.chunk_by(|a, b| a.trace_id == b.trace_id) {
         let Some(first) = trace.first() else { continue };
         let key = (first.start, first.trace_id);
         let sorted = trace
             .is_sorted_by(|a, b| (a.start, a.span_id, &a.span) <= (b.start, b.span_id, &b.span));
-        if !sorted || last.is_some_and(|last| last >= key) {
+        if !sorted || last.is_some_and(|last| last >= key) || !seen.insert(first.trace_id) {
             return Err(Error::internal(format!(
                 "rows for a segment are out of order at trace {}",
                 first.trace_id
