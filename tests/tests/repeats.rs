@@ -250,7 +250,7 @@ fn spans_that_differ_in_anything_are_kept() {
 fn concurrent_retries_add_nothing() {
     let files = MemFiles::new();
     let store = open(&files);
-    let tree = batch((0..50).map(|i| span(i, &[("a", u64::from(i))])));
+    let tree = batch((1..=50).map(|i| span(i, &[("a", u64::from(i))])));
     let bytes = tree.encode(&TRACES);
     std::thread::scope(|scope| {
         for thread in 0..8 {

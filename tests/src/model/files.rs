@@ -245,7 +245,7 @@ impl Files for MemFiles {
     fn create(&self, path: &str) -> io::Result<Box<dyn NewFile>> {
         let mut disk = self.lock();
         self.change(&mut disk, Fault::DiskFull)?;
-        if disk.published.contains_key(path) {
+        if disk.published.contains_key(path) || disk.logs.contains_key(path) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         Ok(Box::new(Draft { files: self.clone(), path: path.to_owned(), bytes: Vec::new() }))
@@ -271,7 +271,10 @@ impl Files for MemFiles {
             return Ok(Box::new(LogHandle { files: self.clone(), inode: inode.clone() }));
         }
         self.change(&mut disk, Fault::DiskFull)?;
-        let inode = Inode::default();
+        // A published file that is opened as a log (the catalog's) goes on from its bytes.
+        let bytes = disk.published.remove(path).map(|b| b.to_vec()).unwrap_or_default();
+        let log = Log { durable: bytes.clone(), pending: Vec::new(), seen: bytes };
+        let inode = Arc::new(Mutex::new(log));
         disk.logs.insert(path.to_owned(), inode.clone());
         Ok(Box::new(LogHandle { files: self.clone(), inode }))
     }
@@ -321,7 +324,7 @@ impl NewFile for Draft {
     fn publish(self: Box<Self>) -> io::Result<()> {
         let mut disk = self.files.lock();
         self.files.change(&mut disk, Fault::DiskFull)?;
-        if disk.published.contains_key(&self.path) {
+        if disk.published.contains_key(&self.path) || disk.logs.contains_key(&self.path) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         disk.published.insert(self.path.clone(), Bytes::from(self.bytes.clone()));

@@ -82,25 +82,17 @@ impl Model {
 
 /// Who called a span: the CLIENT span that shares its id when it is SERVER, else its parent.
 fn caller<'a>(child: &Placed, set: &'a Multiset) -> Option<&'a Placed> {
-    let best = |candidates: Vec<&'a Placed>| {
-        candidates.into_iter().min_by_key(|span| {
-            (
-                span.service() != child.service(),
-                span.kind() != 2,
-                span.start(),
-                span.span.encode(&SPAN),
-            )
-        })
-    };
+    let least = |span: &&Placed| (span.start(), span.span.encode(&SPAN));
     if child.kind() == 2 {
-        let sharing = |s: &&Placed| s.span_id() == child.span_id() && s.kind() == 3;
-        let shared = set.keys().filter(sharing).collect::<Vec<_>>();
-        if !shared.is_empty() {
-            return best(shared);
+        let shared = set.keys().filter(|s| s.span_id() == child.span_id() && s.kind() == 3);
+        if let Some(client) = shared.min_by_key(least) {
+            return Some(client);
         }
     }
     let parent = child.parent()?;
-    best(set.keys().filter(|span| span.span_id() == parent).collect())
+    set.keys().filter(|span| span.span_id() == parent).min_by_key(|span| {
+        (span.service() != child.service(), span.kind() != 2, least(span))
+    })
 }
 
 fn summarise(id: TraceId, set: &Multiset) -> Summary {
