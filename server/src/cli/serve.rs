@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
+use super::config;
 use super::settings::SettingArgs;
-use super::{config, exit};
 
 /// `spanlake serve`.
 #[derive(Debug, clap::Args)]
@@ -15,7 +15,7 @@ pub(super) struct ServeArgs {
 /// Runs the verb.
 pub(super) fn run(args: &ServeArgs) -> ExitCode {
     match args.settings.load() {
-        Ok(_) => exit::FAILED.into(),
+        Ok(config) => crate::life::serve(config),
         Err(problems) => config::refuse(&problems),
     }
 }
