@@ -18,7 +18,7 @@ pub mod version;
 
 /// Spanlake stores traces: OTLP and Jaeger in, Jaeger's queries out, one process, one directory.
 #[derive(Debug, Parser)]
-#[command(name = "spanlake", version = version::VERSION, propagate_version = true)]
+#[command(name = "spanlake", version = version::VERSION)]
 #[command(after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
