@@ -131,3 +131,21 @@ fn an_unwritable_directory_names_uid_owner_and_command() {
     }
     done.assert_no_crash();
 }
+
+#[test]
+fn verify_says_sound_locked_or_damaged() {
+    let dir = temp();
+    let path = dir.path().to_str().expect("is UTF-8");
+    let mut server = Running::serve(dir.path(), &[]);
+    server.started();
+    let locked = run(spanlake(&["verify", path]));
+    assert_eq!(locked.code, Some(3), "{locked:?}");
+    server.signal(rustix::process::Signal::TERM);
+    assert_eq!(server.ended().code(), Some(0));
+    let sound = run(spanlake(&["verify", path]));
+    assert_eq!(sound.code, Some(0), "{sound:?}");
+    assert!(sound.stdout.contains("all sound"), "{}", sound.stdout);
+    let none = run(spanlake(&["verify", "/nowhere"]));
+    assert_eq!(none.code, Some(1), "{none:?}");
+    none.assert_no_crash();
+}
