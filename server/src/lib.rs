@@ -14,4 +14,7 @@ pub mod telemetry;
 
 // wire's rooms: protocols. (wire adds: service, status, wire, otlp, jaeger)
 
-// eyes' rooms: what people see. (eyes adds: client, demo, eyes)
+// eyes' rooms: what people see.
+pub mod client;
+pub mod demo;
+pub mod eyes;
