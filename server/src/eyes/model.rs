@@ -138,12 +138,8 @@ impl Trace {
     /// Spans whose parent is not in the trace.
     pub(crate) fn orphans(&self) -> u64 {
         let ids: HashSet<&Bytes> = self.spans.iter().map(|s| &s.id).collect();
-        self.spans.iter().filter(|s| !s.parent.is_empty() && !ids.contains(&s.parent)).count() as u64
-    }
-
-    /// The earliest span without parent (jaeger-contract §4).
-    pub(crate) fn root(&self) -> Option<&Span> {
-        self.spans.iter().filter(|s| s.parent.is_empty()).min_by_key(|s| s.start)
+        self.spans.iter().filter(|s| !s.parent.is_empty() && !ids.contains(&s.parent)).count()
+            as u64
     }
 
     /// Distinct services, sorted, each with its spans and errors.

@@ -23,7 +23,11 @@ impl Paint {
     pub fn of_stdout() -> Self {
         let refused = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|v| v == "dumb");
-        if std::io::stdout().is_terminal() && !refused && !dumb { Self::Colour } else { Self::Plain }
+        if std::io::stdout().is_terminal() && !refused && !dumb {
+            Self::Colour
+        } else {
+            Self::Plain
+        }
     }
 
     fn wrap(self, code: &str, text: &str) -> String {
@@ -52,9 +56,9 @@ impl Paint {
     /// A service's own colour, the same in every run.
     pub(crate) fn service(self, service: &str, text: &str) -> String {
         // FNV-1a: any stable hash will do.
-        let hash = service
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
+        let hash = service.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| {
+            (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3)
+        });
         let slot = (hash >> 32) as usize % SERVICE_COLOURS.len();
         let colour = SERVICE_COLOURS.get(slot).copied().unwrap_or(39);
         self.wrap(&format!("38;5;{colour}"), text)

@@ -70,8 +70,9 @@ impl Table {
         line(&mut out, &paint.dim(heads.join(GAP).trim_end()));
         for row in &self.rows {
             let cells = self.heads.iter().zip(&widths).zip(row);
-            let cells: Vec<String> =
-                cells.map(|(((_, s), w), cell)| colour(cell, &stand(&cell.text, *s, *w), paint)).collect();
+            let cells: Vec<String> = cells
+                .map(|(((_, s), w), cell)| colour(cell, &stand(&cell.text, *s, *w), paint))
+                .collect();
             line(&mut out, cells.join(GAP).trim_end());
         }
         out
@@ -139,8 +140,11 @@ mod tests {
     use super::*;
 
     fn table() -> Table {
-        let mut table =
-            Table::new(&[("SERVICE", Stand::Left), ("WHAT", Stand::Elastic), ("SPANS", Stand::Right)]);
+        let mut table = Table::new(&[
+            ("SERVICE", Stand::Left),
+            ("WHAT", Stand::Elastic),
+            ("SPANS", Stand::Right),
+        ]);
         table.row(vec![Cell::plain("cart"), Cell::plain("GET /cart"), Cell::plain("12")]);
         table.row(vec![
             Cell::plain("数据库"),

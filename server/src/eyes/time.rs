@@ -30,7 +30,8 @@ fn three_digits(value: f64, unit: &str) -> String {
         0
     };
     let text = format!("{value:.decimals$}");
-    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    let text =
+        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
     format!("{text} {unit}")
 }
 
@@ -163,7 +164,8 @@ fn parse_date_time(text: &str) -> Option<u64> {
         Some(all) => all,
         None => numbers::<2>(time, ':').map(|[h, m]| [h, m, 0])?,
     };
-    let plain = (1..=12).contains(&month) && (1..=31).contains(&day) && (1970..=2554).contains(&year);
+    let plain =
+        (1..=12).contains(&month) && (1..=31).contains(&day) && (1970..=2554).contains(&year);
     if !plain || hour > 23 || minute > 59 || second > 60 {
         return None;
     }
@@ -209,14 +211,16 @@ mod tests {
     #[test]
     fn dates_are_civil() {
         assert_eq!(date_time(0), "1970-01-01 00:00:00.000");
-        assert_eq!(date_time(1_795_251_153_123_456_789), "2026-11-21 08:12:33.123");
+        assert_eq!(date_time(1_795_248_753_123_456_789), "2026-11-21 08:12:33.123");
         assert_eq!(date_time_exact(951_782_400_000_000_001), "2000-02-29 00:00:00.000000001Z");
         assert_eq!(date_time(u64::MAX), "2554-07-21 23:34:33.709");
     }
 
     #[test]
     fn dates_come_back() {
-        for nanos in [0, 951_782_400_000_000_001, 1_795_251_153_123_456_789, 4_102_444_799_999_999_999] {
+        for nanos in
+            [0, 951_782_400_000_000_001, 1_795_248_753_123_456_789, 4_102_444_799_999_999_999]
+        {
             assert_eq!(parse_moment(&date_time_exact(nanos), 0), Ok(nanos));
         }
         assert_eq!(parse_moment("2026-11-21", 0), parse_moment("2026-11-21T00:00:00Z", 0));
@@ -236,8 +240,10 @@ mod tests {
     fn moments_are_relative_or_absolute() {
         assert_eq!(parse_moment("2h", 7_201 * SECOND), Ok(SECOND));
         assert_eq!(parse_moment("9d", 5), Ok(0));
-        assert_eq!(parse_moment("1795251153123456789", 0), Ok(1_795_251_153_123_456_789));
-        for wrong in ["yesterday", "2026-13-01", "2026-11-21T25:00", "2026-11", "99999999999999999999"] {
+        assert_eq!(parse_moment("1795248753123456789", 0), Ok(1_795_248_753_123_456_789));
+        for wrong in
+            ["yesterday", "2026-13-01", "2026-11-21T25:00", "2026-11", "99999999999999999999"]
+        {
             assert!(parse_moment(wrong, 0).is_err(), "{wrong}");
         }
     }
