@@ -67,16 +67,23 @@ impl Sample {
     }
 
     fn sentence(&self) -> String {
+        if self.traces == 0 {
+            return "no trace was read, so there are no figures".to_owned();
+        }
         let (first, last) = self.window.unwrap_or_default();
         let cut = if self.complete { "" } else { ", cut at the span budget" };
         format!(
-            "figures of the newest {} ({}{cut}), started {} to {} UTC",
+            "figures of the newest {} ({}{cut}), {} to {} UTC",
             plural(self.traces, "trace"),
             plural(self.spans, "span"),
-            time::date_time(first),
+            to_the_second(first),
             time::clock(last),
         )
     }
+}
+
+fn to_the_second(nanos: u64) -> String {
+    time::date_time(nanos).chars().take("2026-11-21 08:12:33".len()).collect()
 }
 
 /// Nearest rank: the smallest value that at least `percent` % of the sorted values do not exceed.
@@ -115,18 +122,13 @@ pub(crate) fn draw(
             table.row(cells);
         }
     }
-    let services = plural(names.len() as u64, "service");
-    let about = if sample.traces == 0 {
-        format!("{services}; no trace read, so no figures")
-    } else {
-        format!("{services}; {}", sample.sentence())
-    };
-    let mut out = look.paint.bold(&sentence(&about, look.columns));
-    out.push('\n');
-    out.push_str(&look.paint.dim(&sentence(
-        "calls = spans whose parent is in another service or missing; p50 and p95 are of calls",
-        look.columns,
-    )));
+    let mut out = look.paint.bold(&plural(names.len() as u64, "service"));
+    let calls =
+        "calls = spans whose parent is in another service or missing; p50 and p95 are of calls";
+    for line in [sample.sentence().as_str(), calls] {
+        out.push('\n');
+        out.push_str(&look.paint.dim(&sentence(line, look.columns)));
+    }
     out.push_str("\n\n");
     out + &table.draw(look.columns, look.paint)
 }
@@ -201,15 +203,16 @@ mod tests {
             BTreeMap::from([("cart".to_owned(), vec![("Get\u{1b}[2J".to_owned(), "server")])]);
         assert_eq!(
             draw(&names(), &sample, &operations, look(90)),
-            "4 services; figures of the newest 1 trace (6 spans), started 2026-11-21 08:12:33.000 to 0…\n\
+            "4 services\n\
+             figures of the newest 1 trace (6 spans), 2026-11-21 08:12:33 to 08:12:33 UTC\n\
              calls = spans whose parent is in another service or missing; p50 and p95 are of calls\n\
              \n\
-             SERVICE              SPANS  ERRORS  CALLS     P50     P95\n\
-             cart                     2       0      1   20 ms   20 ms\n\
+             SERVICE          SPANS  ERRORS  CALLS     P50     P95\n\
+             cart                 2       0      1   20 ms   20 ms\n\
              \u{20} Get� (server)\n\
-             checkout                 2       2      1  800 ms  800 ms\n\
-             frontend                 1       0      1     1 s     1 s\n\
-             gone quiet               -       -      -       -       -\n"
+             checkout             2       2      1  800 ms  800 ms\n\
+             frontend             1       0      1     1 s     1 s\n\
+             gone quiet           -       -      -       -       -\n"
         );
     }
 

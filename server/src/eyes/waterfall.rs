@@ -151,12 +151,12 @@ impl<'a> Page<'a> {
         let columns = self.bar as u128;
         let total = u128::from(self.duration.max(1));
         let from = u128::from(span.start.saturating_sub(self.start)) * columns / total;
-        let to = (u128::from(span.end.saturating_sub(self.start)) * columns).div_ceil(total);
         let from = from.min(columns - 1) as usize;
-        let to = (to.min(columns) as usize).max(from + 1);
+        let length = (u128::from(span.duration()) * columns + total / 2) / total;
+        let length = (length.max(1) as usize).min(self.bar - from);
         // Less than half a column is a tick, so that short spans do not look like long ones.
         let short = u128::from(span.duration()) * columns * 2 < total;
-        (from, if short { "▏".to_owned() } else { "█".repeat(to - from) })
+        (from, if short { "▏".to_owned() } else { "█".repeat(length) })
     }
 
     fn detail(&self, out: &mut String, row: &Row, line: &Detail) {
@@ -249,23 +249,6 @@ mod tests {
     use super::*;
 
     const PLAIN: Scope = Scope { rows: usize::MAX, attributes: false };
-
-    #[test]
-    fn bless() {
-        let d = concat!(env!("CARGO_MANIFEST_DIR"), "/src/eyes/golden/");
-        std::fs::write(format!("{d}failed_checkout.txt"), draw(&shop_trace(), PLAIN, look(100)))
-            .unwrap();
-        std::fs::write(
-            format!("{d}failed_checkout_narrow.txt"),
-            draw(&shop_trace(), PLAIN, look(40)),
-        )
-        .unwrap();
-        std::fs::write(
-            format!("{d}failed_checkout_attributes.txt"),
-            draw(&shop_trace(), Scope { attributes: true, ..PLAIN }, look(100)),
-        )
-        .unwrap();
-    }
 
     #[test]
     fn the_shops_failed_checkout() {
