@@ -1,7 +1,7 @@
 //! Attribute values as text, as Go's `pcommon.Value.AsString` gives it (jaeger-contract §2.4).
 //! A decoded `AnyValue` flows in, text flows out. The tests' table was printed by pdata v1.61.0
-//! (collector v0.155) except for `<`, `>` and `&` in lists and maps: that version writes them as
-//! they are, the one inside Jaeger 2.13 (v1.46) and Spanlake escape them.
+//! (collector v0.155), which writes `<`, `>` and `&` in lists and maps as they are; the version
+//! inside Jaeger 2.13 (v1.46) still escaped them.
 
 use std::collections::BTreeMap;
 
@@ -9,9 +9,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::wire::{Item, Node};
-
-/// Whether `<`, `>` and `&` inside lists and maps become `\u003c` and so on.
-pub const ESCAPE_HTML: bool = true;
 
 /// The text of a value; `None` (no value at all) and an empty value are `""`.
 pub fn as_string(value: Option<&Node>) -> String {
@@ -144,9 +141,6 @@ fn quote(out: &mut String, bytes: &[u8]) {
                 '\r' => out.push_str("\\r"),
                 '\t' => out.push_str("\\t"),
                 '\u{2028}' | '\u{2029}' => out.push_str(&format!("\\u{:04x}", u32::from(c))),
-                '<' | '>' | '&' if ESCAPE_HTML => {
-                    out.push_str(&format!("\\u{:04x}", u32::from(c)));
-                }
                 c if c < ' ' => out.push_str(&format!("\\u{:04x}", u32::from(c))),
                 c => out.push(c),
             }
@@ -218,9 +212,9 @@ mod tests {
         (0x3ec4f8b588e368f1, "0.0000025", "[0.0000025]"),
     ];
 
-    /// Printed by pdata: a string in a list of one.
+    /// Printed by pdata v1.61.0: a string in a list of one.
     const STRINGS: &[(&[u8], &str)] = &[
-        (b"<a h=\"x\">&'", r#"["\u003ca h=\"x\"\u003e\u0026'"]"#),
+        (b"<a href=\"x\">&'</a>", r#"["<a href=\"x\">&'</a>"]"#),
         ("\u{2028}\u{2029}".as_bytes(), r#"["\u2028\u2029"]"#),
         (b"\x08\x0c\n\r\t\x00\x1f\x7f\\/\"", "[\"\\b\\f\\n\\r\\t\\u0000\\u001f\x7f\\\\/\\\"\"]"),
         (b"\xff\xfe", r#"["\ufffd\ufffd"]"#),
