@@ -9,20 +9,44 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 pub mod exit;
+pub mod say;
+pub mod settings;
+pub mod version;
 
-/// `spanlake` as clap sees it.
+mod config;
+mod serve;
+mod verify;
+
+/// Spanlake stores traces: OTLP and Jaeger in, Jaeger's queries out, one process, one directory.
 #[derive(Debug, Parser)]
-#[command(name = "spanlake", version, about, propagate_version = true)]
+#[command(name = "spanlake", version = version::VERSION)]
+#[command(after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  spanlake serve                                  store traces in ./spanlake-data
+  spanlake serve --data-dir /data --listen_host 0.0.0.0
+  spanlake serve --config spanlake.yaml --set retention.time=72h
+  spanlake config print                           every key, its value and who set it
+
+Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 directory locked, 4 format or corruption";
+
 /// Every verb. To add one: a variant, and a line in [`dispatch`].
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the server: OTLP and Jaeger's storage API, on one data directory
+    Serve(serve::ServeArgs),
+    /// Check or print the configuration
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Read every byte of a data directory at rest and say what is damaged (exit code 4)
+    Verify(verify::VerifyArgs),
     /// Print the version, the revision and the formats this build reads and writes
-    Version,
+    Version(version::VersionArgs),
 }
 
 /// Parses the process's arguments and runs the verb they name.
@@ -40,6 +64,9 @@ pub fn main() -> ExitCode {
 
 fn dispatch(command: Command) -> ExitCode {
     match command {
-        Command::Version => exit::DONE.into(),
+        Command::Serve(args) => serve::run(&args),
+        Command::Config(command) => config::run(command),
+        Command::Verify(args) => verify::run(&args),
+        Command::Version(args) => version::run(&args),
     }
 }
