@@ -5,3 +5,4 @@ mod container;
 mod harness;
 mod lifecycle;
 mod refusals;
+mod spans;
