@@ -12,7 +12,12 @@ pub mod config;
 pub mod life;
 pub mod telemetry;
 
-// wire's rooms: protocols. (wire adds: service, status, wire, otlp, jaeger)
+// wire's rooms: protocols.
+pub mod jaeger;
+pub mod otlp;
+pub mod service;
+pub mod status;
+pub mod wire;
 
 // eyes' rooms: what people see.
 pub mod client;

@@ -11,14 +11,15 @@ use clap::{Parser, Subcommand};
 pub mod exit;
 pub mod say;
 pub mod settings;
+pub mod version;
 
 mod config;
 mod serve;
-pub mod version;
+mod verify;
 
 /// Spanlake stores traces: OTLP and Jaeger in, Jaeger's queries out, one process, one directory.
 #[derive(Debug, Parser)]
-#[command(name = "spanlake", version = version::VERSION, propagate_version = true)]
+#[command(name = "spanlake", version = version::VERSION)]
 #[command(after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
@@ -42,6 +43,8 @@ enum Command {
     /// Check or print the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Read every byte of a data directory at rest and say what is damaged (exit code 4)
+    Verify(verify::VerifyArgs),
     /// Print the version, the revision and the formats this build reads and writes
     Version(version::VersionArgs),
 }
@@ -63,6 +66,7 @@ fn dispatch(command: Command) -> ExitCode {
     match command {
         Command::Serve(args) => serve::run(&args),
         Command::Config(command) => config::run(command),
+        Command::Verify(args) => verify::run(&args),
         Command::Version(args) => version::run(&args),
     }
 }

@@ -193,7 +193,7 @@ pub fn nearest<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> Option<
     let wrong = wrong.to_lowercase().replace('-', "_");
     names
         .map(|name| (likeness(&wrong, &name.to_lowercase()), name))
-        .filter(|(score, _)| *score >= 0.7)
+        .filter(|(score, _)| *score >= 0.6)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name)
 }
