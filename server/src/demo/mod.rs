@@ -1,0 +1,3 @@
+//! `spanlake demo`.
+
+pub mod shop;
