@@ -117,3 +117,23 @@ fn only_file(dir: &Path) -> std::path::PathBuf {
     assert_eq!(found.len(), 1, "{found:?}");
     found.remove(0)
 }
+
+#[test]
+fn what_was_sent_is_seen_by_the_reading_commands() {
+    let dir = temp();
+    let mut server = Running::serve(dir.path(), &[]);
+    let doors = server.started();
+    send(doors.otlp_http, 7);
+    let url = format!("http://{}", doors.grpc);
+    for (args, word) in [
+        (&["services"][..], "shop"),
+        (&["traces", "--service", "shop"], "00000000000000010000000000000007"),
+        (&["trace", "00000000000000010000000000000007"], "GET /"),
+    ] {
+        let mut command = spanlake(args);
+        command.args(["--server", &url]);
+        let seen = run(command);
+        assert_eq!(seen.code, Some(0), "{args:?}: {seen:?}");
+        assert!(seen.stdout.contains(word), "{args:?}: {seen:?}");
+    }
+}
