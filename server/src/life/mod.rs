@@ -71,14 +71,13 @@ async fn live(config: Config) -> Result<(), Fault> {
     let opening = Opening::bind(config, Taken::Refuse).await?;
     let server = tokio::select! {
         biased;
-        signal = stop.asked() => {
-            tracing::info!(signal, "stopped during recovery; the log keeps everything");
+        () = stop.asked() => {
+            tracing::info!("stopped during recovery; the log keeps everything");
             return Ok(());
         }
         opened = opening.open() => opened?,
     };
-    let signal = stop.asked().await;
-    tracing::info!(signal, "stopping");
+    stop.asked().await;
     server.stop().await
 }
 
