@@ -32,7 +32,7 @@ fn send(otlp_http: SocketAddr, n: u64) {
     assert_eq!(status, 200, "{body}");
 }
 
-fn metric(admin: SocketAddr, name: &str) -> f64 {
+pub(crate) fn metric(admin: SocketAddr, name: &str) -> f64 {
     let (_, text) = get(admin, "/metrics");
     let line = text.lines().find_map(|line| line.strip_prefix(name)).expect(name);
     line.trim().parse().expect("is a number")
