@@ -158,7 +158,8 @@ pub(crate) struct Doors {
 }
 
 impl Doors {
-    fn of(line: &str) -> Self {
+    /// Those in the start-up line.
+    pub(crate) fn of(line: &str) -> Self {
         let line: serde_json::Value = serde_json::from_str(line).expect("a log line is JSON");
         let address = |field: &str| {
             let text = line[field].as_str().expect(field);
