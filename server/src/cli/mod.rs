@@ -8,6 +8,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::demo::{self, DemoArgs};
+use crate::eyes::{self, ServicesArgs, TraceArgs, TracesArgs};
+
 pub mod exit;
 pub mod say;
 pub mod settings;
@@ -31,6 +34,8 @@ Examples:
   spanlake serve                                  store traces in ./spanlake-data
   spanlake serve --data-dir /data --listen_host 0.0.0.0
   spanlake serve --config spanlake.yaml --set retention.time=72h
+  spanlake demo                                   a server with a small shop, drawn here
+  spanlake traces --status error --since 2h       what failed, newest first
   spanlake config print                           every key, its value and who set it
 
 Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 directory locked, 4 format or corruption";
@@ -40,6 +45,14 @@ Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 directory locked, 4 fo
 enum Command {
     /// Run the server: OTLP and Jaeger's storage API, on one data directory
     Serve(serve::ServeArgs),
+    /// Start a server with a small living shop, and draw what it stores
+    Demo(DemoArgs),
+    /// List the services, with figures of the newest traces
+    Services(ServicesArgs),
+    /// List traces, newest first
+    Traces(TracesArgs),
+    /// Draw one trace
+    Trace(TraceArgs),
     /// Check or print the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -65,6 +78,10 @@ pub fn main() -> ExitCode {
 fn dispatch(command: Command) -> ExitCode {
     match command {
         Command::Serve(args) => serve::run(&args),
+        Command::Demo(args) => demo::run(args),
+        Command::Services(args) => eyes::run_services(args),
+        Command::Traces(args) => eyes::run_traces(args),
+        Command::Trace(args) => eyes::run_trace(args),
         Command::Config(command) => config::run(command),
         Command::Verify(args) => verify::run(&args),
         Command::Version(args) => version::run(&args),

@@ -45,6 +45,12 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
+impl From<crate::life::fault::Fault> for Failure {
+    fn from(fault: crate::life::fault::Fault) -> Self {
+        Self { exit: fault.exit, message: fault.message }
+    }
+}
+
 impl From<spanlake::Error> for Failure {
     fn from(error: spanlake::Error) -> Self {
         match error.kind() {
