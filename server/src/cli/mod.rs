@@ -79,9 +79,9 @@ fn dispatch(command: Command) -> ExitCode {
     match command {
         Command::Serve(args) => serve::run(&args),
         Command::Demo(args) => demo::run(args),
-        Command::Services(args) => eyes::run_services(args),
-        Command::Traces(args) => eyes::run_traces(args),
-        Command::Trace(args) => eyes::run_trace(args),
+        Command::Services(args) => eyes::services(args),
+        Command::Traces(args) => eyes::traces(args),
+        Command::Trace(args) => eyes::trace(args),
         Command::Config(command) => config::run(command),
         Command::Verify(args) => verify::run(&args),
         Command::Version(args) => version::run(&args),

@@ -20,7 +20,7 @@ use crate::client::{Failure, Source};
 pub(crate) const SAMPLE_SPANS_MAX: usize = 100_000;
 
 /// Runs `spanlake services`.
-pub fn run_services(args: ServicesArgs) -> ExitCode {
+pub fn services(args: ServicesArgs) -> ExitCode {
     run(async move {
         let mut source = args.place.open().await?;
         let names = source.services().await?;
@@ -54,7 +54,7 @@ pub(crate) async fn sample(source: &mut Source, limit: usize) -> Result<Sample, 
 }
 
 /// Runs `spanlake traces`.
-pub fn run_traces(args: TracesArgs) -> ExitCode {
+pub fn traces(args: TracesArgs) -> ExitCode {
     let query = match args.query(now()) {
         Ok(query) => query,
         Err(wrong) => return complain(&Failure::usage(wrong)),
@@ -69,7 +69,7 @@ pub fn run_traces(args: TracesArgs) -> ExitCode {
 }
 
 /// Runs `spanlake trace`.
-pub fn run_trace(args: TraceArgs) -> ExitCode {
+pub fn trace(args: TraceArgs) -> ExitCode {
     run(async move {
         let mut source = args.place.open().await?;
         let Some(trace) = source.trace(args.id).await? else {

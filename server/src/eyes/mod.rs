@@ -25,7 +25,7 @@ mod fixture;
 
 pub use args::{ServicesArgs, TraceArgs, TracesArgs};
 pub(crate) use command::{complain, now, print, sample};
-pub use command::{run_services, run_trace, run_traces};
+pub use command::{services, trace, traces};
 pub use model::Trace;
 pub(crate) use model::{TraceBuilder, trace_id_of};
 pub(crate) use otlp::TracesData;
