@@ -8,8 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::demo::{self, DemoArgs};
-use crate::eyes::{self, ServicesArgs, TraceArgs, TracesArgs};
+use crate::{demo, eyes};
 
 pub mod exit;
 pub mod say;
@@ -35,7 +34,8 @@ Examples:
   spanlake serve --data-dir /data --listen_host 0.0.0.0
   spanlake serve --config spanlake.yaml --set retention.time=72h
   spanlake demo                                   a server with a small shop, drawn here
-  spanlake traces --status error --since 2h       what failed, newest first
+  spanlake traces --service checkout --status error --min-duration 1s --since 2h
+  spanlake trace 5b8efff798038103d269b633813fc60c
   spanlake config print                           every key, its value and who set it
 
 Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 directory locked, 4 format or corruption";
@@ -46,13 +46,13 @@ enum Command {
     /// Run the server: OTLP and Jaeger's storage API, on one data directory
     Serve(serve::ServeArgs),
     /// Start a server with a small living shop, and draw what it stores
-    Demo(DemoArgs),
-    /// List the services, with figures of the newest traces
-    Services(ServicesArgs),
-    /// List traces, newest first
-    Traces(TracesArgs),
-    /// Draw one trace
-    Trace(TraceArgs),
+    Demo(demo::DemoArgs),
+    /// List services with the figures of the newest traces
+    Services(eyes::ServicesArgs),
+    /// Search traces, newest first
+    Traces(eyes::TracesArgs),
+    /// Draw one trace as a waterfall
+    Trace(eyes::TraceArgs),
     /// Check or print the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
