@@ -32,8 +32,8 @@ pub(crate) fn draw(summaries: &[TraceSummary], limit: usize, look: Look) -> Stri
         ("ROOT", Stand::Elastic),
         ("DURATION", Stand::Right),
         ("SPANS", Stand::Right),
-        ("ERRORS", Stand::Right),
-        ("SERVICES", Stand::Right),
+        ("ERRS", Stand::Right),
+        ("SVCS", Stand::Right),
     ]);
     for summary in summaries {
         table.row(row(summary, one_day));
@@ -131,10 +131,10 @@ mod tests {
             draw(&traces, 20, look(100)),
             "3 traces, newest first; times are UTC on 2026-11-21\n\
              \n\
-             START         TRACE                             ROOT               DURATION  SPANS  ERRORS  SERVICES\n\
-             08:12:33.000  01010101010101010101010101010101  frontend GET /ca…    1.24 s  1,034       0         1\n\
-             08:12:31.500  02020202020202020202020202020202  (no root span)       1.24 s  1,034       1         1\n\
-             08:12:31.000  03030303030303030303030303030303  evil� a b very l…    1.24 s  1,034       2         1\n"
+             START         TRACE                             ROOT                     DURATION  SPANS  ERRS  SVCS\n\
+             08:12:33.000  01010101010101010101010101010101  frontend GET /cart         1.24 s  1,034     0     1\n\
+             08:12:31.500  02020202020202020202020202020202  (no root span)             1.24 s  1,034     1     1\n\
+             08:12:31.000  03030303030303030303030303030303  evil� a b very long op…    1.24 s  1,034     2     1\n"
         );
     }
 

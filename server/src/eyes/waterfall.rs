@@ -4,7 +4,7 @@
 //! time axis on the right, and below a span what a reader looks for first (exceptions, links,
 //! slow statements; see `detail`). Widths are settled before colours are added.
 
-use super::detail::{self, Detail};
+use super::detail::{Detail, Details};
 use super::model::{Span, Trace};
 use super::text::{clean, count, cut, fit, fit_right, plural, width};
 use super::tree::{self, GUIDES_MAX, Place, Row};
@@ -30,6 +30,8 @@ pub(crate) fn draw(trace: &Trace, scope: Scope, look: Look) -> String {
     let rows = tree::rows(trace, scope.rows);
     let page = Page::new(trace, &rows, look);
     let mut out = page.heading();
+    let drawn = rows.iter().map(|row| &trace.spans[row.span]);
+    let details = Details::new(trace, drawn, scope.attributes);
     let mut drawn_errors = 0;
     // The service of the row above on each level: a name is written where it changes.
     let mut services: Vec<&str> = Vec::new();
@@ -40,7 +42,7 @@ pub(crate) fn draw(trace: &Trace, scope: Scope, look: Look) -> String {
         services.push(span.service());
         drawn_errors += u64::from(span.is_error());
         page.row(&mut out, row, span, inherited);
-        for line in detail::of(span, trace, scope.attributes) {
+        for line in details.of(span) {
             page.detail(&mut out, row, &line);
         }
     }
