@@ -57,7 +57,7 @@ impl From<spanlake::Error> for Failure {
             ErrorKind::Locked => Self {
                 exit: exit::LOCKED,
                 message: format!(
-                    "{error}; ask the server that has it: --server URL instead of --data-dir"
+                    "{error}; or ask the server that has it, with --server URL instead of --data-dir"
                 ),
             },
             ErrorKind::Format | ErrorKind::Corrupted => {
@@ -86,7 +86,7 @@ mod tests {
         let failure = Failure::from(spanlake::Error::new(ErrorKind::Locked, "held by pid 7"));
         assert_eq!(
             failure.message(),
-            "held by pid 7; ask the server that has it: --server URL instead of --data-dir"
+            "held by pid 7; or ask the server that has it, with --server URL instead of --data-dir"
         );
     }
 }

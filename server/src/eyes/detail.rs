@@ -65,12 +65,14 @@ impl Details {
         }
     }
 
-    /// The lines below `span`.
-    pub(crate) fn of(&self, span: &Span) -> Vec<Detail> {
+    /// The lines below `span`; `above` is the span it hangs on, whose resource and scope are not
+    /// repeated.
+    pub(crate) fn of(&self, span: &Span, above: Option<&Span>) -> Vec<Detail> {
         let mut lines = self.failures(span);
         links(span, self.everything, &mut lines);
         if self.everything {
-            all_attributes(span, &mut lines);
+            own_attributes(span, &mut lines);
+            context(span, above, &mut lines);
             all_events(span, self.trace_start, &mut lines);
         } else if span.is_error() || span.duration() >= self.slow {
             let statement = STATEMENTS.iter().find_map(|key| span.attribute(key));
@@ -124,18 +126,12 @@ fn links(span: &Span, everything: bool, lines: &mut Vec<Detail>) {
     }
 }
 
-fn all_attributes(span: &Span, lines: &mut Vec<Detail>) {
+fn own_attributes(span: &Span, lines: &mut Vec<Detail>) {
     lines.push(calm(format!("span.id = {}", hex(&span.id))));
     if !span.kind.word().is_empty() {
         lines.push(calm(format!("span.kind = {}", span.kind.word())));
     }
     lines.extend(span.attributes.iter().map(|a| calm(pair(a))));
-    let scope = &span.scope;
-    if !scope.name.is_empty() {
-        let of = |bytes| String::from_utf8_lossy(bytes).into_owned();
-        lines.push(calm(format!("scope = {} {}", of(&scope.name), of(&scope.version))));
-    }
-    lines.extend(span.resource.attributes.iter().map(|a| calm(format!("resource.{}", pair(a)))));
     let dropped = span.dropped;
     for (count, what) in
         [(dropped.attributes, "attribute"), (dropped.events, "event"), (dropped.links, "link")]
@@ -143,6 +139,21 @@ fn all_attributes(span: &Span, lines: &mut Vec<Detail>) {
         if count > 0 {
             lines.push(calm(format!("({} dropped by the client)", plural(count.into(), what))));
         }
+    }
+}
+
+/// Scope and resource where they are not those of the span above.
+fn context(span: &Span, above: Option<&Span>, lines: &mut Vec<Detail>) {
+    let scope = &span.scope;
+    let same =
+        above.is_some_and(|a| a.scope.name == scope.name && a.scope.version == scope.version);
+    if !scope.name.is_empty() && !same {
+        let of = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        lines.push(calm(format!("scope = {} {}", of(&scope.name), of(&scope.version))));
+    }
+    let attributes = &span.resource.attributes;
+    if above.is_none_or(|a| a.resource.attributes != *attributes) {
+        lines.extend(attributes.iter().map(|a| calm(format!("resource.{}", pair(a)))));
     }
 }
 
@@ -185,7 +196,7 @@ mod tests {
     use super::*;
 
     fn of(span: &Span, trace: &Trace, everything: bool) -> Vec<Detail> {
-        Details::new(trace, trace.spans.iter(), everything).of(span)
+        Details::new(trace, trace.spans.iter(), everything).of(span, None)
     }
 
     #[test]
