@@ -42,6 +42,7 @@ pub(super) struct Ports {
 pub(super) struct Jaeger {
     child: Child,
     pub(super) origin: Origin,
+    pub(super) program: PathBuf,
     pub(super) version: String,
     pub(super) ports: Ports,
     pub(super) config: PathBuf,
@@ -78,7 +79,7 @@ impl Jaeger {
             .spawn()
             .map_err(|e| failed(&format!("cannot run {}", program.display()), e))?;
         let version = version(&program, origin);
-        let mut jaeger = Self { child, origin, version, ports, config, log };
+        let mut jaeger = Self { child, origin, program, version, ports, config, log };
         jaeger.wait_ready().await?;
         Ok(jaeger)
     }

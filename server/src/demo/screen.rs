@@ -100,12 +100,13 @@ pub(super) fn jaeger(jaeger: &Jaeger, read: &ReadBack, look: Look) -> String {
     out.push_str(&format!("  OTLP HTTP    http://127.0.0.1:{}\n", ports.otlp_http));
     out.push_str(&format!("  config, log  {}\n", clean(&jaeger.config.display().to_string())));
     if jaeger.origin == Origin::BuiltByGo {
-        out.push_str(
+        out.push_str(&format!(
             "This Jaeger was built from its Go module, which holds no built UI: its page is a placeholder, its\n\
              API is whole. For the UI put the `jaeger` of a release (https://www.jaegertracing.io/download/) on\n\
-             the PATH and start this again, or set extensions.jaeger_query.ui.assets_path in the config to a\n\
-             built jaeger-ui.\n",
-        );
+             the PATH and start this again. Or copy the config, add to its jaeger_query\n\
+             `ui: {{assets_path: DIR}}` with DIR a built jaeger-ui, and run {} --config COPY\n",
+            clean(&jaeger.program.display().to_string())
+        ));
     }
     out
 }
