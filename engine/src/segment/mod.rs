@@ -14,11 +14,13 @@ mod bloom;
 mod column;
 mod directory;
 mod footer;
+mod page;
 mod pages;
 mod payload;
 mod read;
 mod schema;
 mod tables;
+mod thrift;
 mod verify;
 mod write;
 

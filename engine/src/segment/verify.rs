@@ -91,9 +91,10 @@ impl Segment {
             .operations()
             .iter()
             .map(|(service, operation)| (service, &operation.name, operation.kind));
-        let seen = seen.operations.iter().map(|(service, name, kind)| {
-            (service, name, SpanKind::from_number(*kind))
-        });
+        let seen = seen
+            .operations
+            .iter()
+            .map(|(service, name, kind)| (service, name, SpanKind::from_number(*kind)));
         if !operations.eq(seen) {
             return Err(self.damaged("its operations are not those of its rows"));
         }
