@@ -32,8 +32,7 @@ use crate::span::{ResourceContext, ScopeContext, SpanRow};
 pub(crate) type TermsOf<'a> = dyn FnMut(&SpanRow, &mut dyn FnMut(u64)) + 'a;
 
 /// Builds a segment of rows in segment order: traces contiguous, by (earliest start, trace id);
-/// the spans of a trace by (start, span id, span bytes). `terms` may give a hash
-/// twice.
+/// the spans of a trace by (start, span id, span bytes). `terms` may repeat a hash.
 ///
 /// # Errors
 /// `Internal` where the rows are none, out of order, or more than a segment holds.

@@ -160,7 +160,7 @@ fn forged(good: &[u8], change: impl Fn(&mut [u8])) -> Vec<u8> {
 /// Where a part that is stored as it is lies in the blob.
 fn plain_part(blob: &[u8], part: Part) -> Range<usize> {
     let number = |at: usize| u64::from_le_bytes(blob[at..at + 8].try_into().unwrap()) as usize;
-    let count = (number(12) & 0xffff_ffff) as usize;
+    let count = number(12) & 0xffff_ffff;
     let mut from = 16 + count * 24;
     for entry in (0..count).map(|n| 16 + n * 24) {
         let length = number(entry + 8);

@@ -13,7 +13,6 @@ use crate::segment::{Built, Columns, build, footer};
 use crate::span::SpanRow;
 
 /// Prints where the bytes are, and returns bytes a span.
-#[expect(clippy::print_stdout, reason = "a report for people")]
 fn report(what: &str, built: &Built) -> f64 {
     let spans = built.facts.spans as f64;
     let total = built.bytes.len() as f64 / spans;
