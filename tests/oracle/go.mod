@@ -4,6 +4,7 @@ module spanlake.test/oracle
 go 1.26.0
 
 require (
+	github.com/apache/thrift v0.24.0
 	github.com/bufbuild/protocompile v0.14.1
 	github.com/google/gnostic v0.7.1
 	github.com/jaegertracing/jaeger-idl v0.14.0

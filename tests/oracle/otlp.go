@@ -111,8 +111,8 @@ func flatten(groups []*trace.ResourceSpans) []Flat {
 	return out
 }
 
-// canonical is a span's content as bytes: equal bytes, equal spans. An absent resource or scope
-// and an empty one are the same thing to OTLP readers, so they count as equal here.
+// canonical is a span's content as bytes: equal bytes, equal spans. An absent resource, scope or
+// status and an empty one are the same thing to OTLP readers, so they count as equal here.
 func (f Flat) canonical() string {
 	c := f
 	if c.Resource == nil {
@@ -120,6 +120,10 @@ func (f Flat) canonical() string {
 	}
 	if c.Scope == nil {
 		c.Scope = &common.InstrumentationScope{}
+	}
+	if c.Span.Status == nil {
+		c.Span = proto.Clone(c.Span).(*trace.Span)
+		c.Span.Status = &trace.Status{}
 	}
 	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(c.alone())
 	if err != nil {
