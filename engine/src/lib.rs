@@ -6,17 +6,25 @@
 pub mod otlp;
 pub mod world;
 
+mod catalog;
 mod error;
 mod events;
+mod head;
+mod limits;
 mod options;
 mod query;
+mod repeats;
+mod seal;
 mod segment;
 mod span;
 mod store;
 mod tenancy;
+mod view;
+mod wal;
 
 pub use error::{Error, ErrorKind, Result};
 pub use events::{Event, Observer};
+pub use limits::INGEST_BYTES_MAX;
 pub use options::Options;
 pub use query::request::{
     AttributeEquals, Cancel, Dependency, FoundTrace, Operation, SEARCH_DEPTH_DEFAULT,
@@ -24,5 +32,5 @@ pub use query::request::{
 };
 pub use query::{TraceStream, View};
 pub use span::{ResourceContext, ScopeContext, SpanId, SpanKind, SpanRow, TraceId};
-pub use store::{Ingested, Rejection, Stats, Store};
+pub use store::{Finding, Ingested, Rejection, Stats, Store, VerifyReport, verify};
 pub use tenancy::{TENANCY_NAME_BYTES_MAX, Tenancy};

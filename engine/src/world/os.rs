@@ -171,7 +171,8 @@ impl ReadFile for OsReadFile {
         ranges
             .iter()
             .map(|range| {
-                let length = range.end.checked_sub(range.start).filter(|_| range.end <= self.length);
+                let length =
+                    range.end.checked_sub(range.start).filter(|_| range.end <= self.length);
                 let Some(length) = length.and_then(|n| usize::try_from(n).ok()) else {
                     return Err(io::Error::new(
                         io::ErrorKind::UnexpectedEof,

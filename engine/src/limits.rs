@@ -1,0 +1,14 @@
+//! Every hard limit, named, with its unit and its reason.
+
+/// Bytes of one Export, decompressed. A default Jaeger batch of 8,192 spans is 5 MB; this is
+/// what the server's transports allow.
+pub const INGEST_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Bytes one group commit gathers at most, so that one sync never waits for gigabytes.
+pub(crate) const GROUP_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Bytes at which the log turns to the next file.
+pub(crate) const LOG_FILE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Free log files kept for recycling; more are removed.
+pub(crate) const FREE_LOG_FILES_MAX: usize = 2;

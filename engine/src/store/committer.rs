@@ -1,0 +1,150 @@
+//! The append, in one function: log, sync, publish, acknowledge. One thread gathers what arrived
+//! while the last sync ran and commits it as one group; there is no timer, an idle log syncs at
+//! once. Durable before visible before acknowledged. When a write or sync fails in a way that
+//! leaves the disk unknown the gate closes: nothing is acknowledged any more until a restart.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, SyncSender};
+
+use bytes::Bytes;
+
+use super::{Ingested, Shared};
+use crate::error::{Error, ErrorKind, Result};
+use crate::events::Event;
+use crate::limits::GROUP_BYTES_MAX;
+use crate::span::SpanRow;
+use crate::tenancy::Tenancy;
+use crate::wal::writer::{Entry, Failure, LogWriter};
+
+type Done = Box<dyn FnOnce(Result<Ingested>) + Send>;
+
+/// An admitted Export on its way into the log.
+pub(super) struct Pending {
+    pub(super) tenancy: Tenancy,
+    pub(super) dropped: Vec<u32>,
+    pub(super) payload: Bytes,
+    pub(super) rows: Vec<SpanRow>,
+    /// Memory it is charged for.
+    pub(super) bytes: u64,
+    pub(super) outcome: Ingested,
+    pub(super) done: Option<Done>,
+}
+
+impl Pending {
+    pub(super) fn answer(self, result: Result<()>) {
+        if let Some(done) = self.done {
+            done(result.map(|()| self.outcome));
+        }
+    }
+}
+
+/// What the log's thread is told.
+pub(super) enum Commit {
+    Export(Pending),
+    /// Frames below this sequence are sealed.
+    Trim(u64),
+    /// Answered when everything queued before is.
+    Barrier(SyncSender<Result<()>>),
+    Stop,
+}
+
+/// The thread's body.
+pub(super) fn run(shared: &Shared, mut log: LogWriter, queue: &Receiver<Commit>) {
+    let mut next = queue.recv().ok();
+    while let Some(message) = next.take() {
+        match message {
+            Commit::Stop => return,
+            Commit::Trim(log_start) => log.trim(log_start),
+            Commit::Barrier(reply) => drop(reply.send(Ok(()))),
+            Commit::Export(first) => {
+                let mut bytes = first.payload.len();
+                let mut group = vec![first];
+                while bytes < GROUP_BYTES_MAX && next.is_none() {
+                    match queue.try_recv() {
+                        Ok(Commit::Export(one)) => {
+                            bytes += one.payload.len();
+                            group.push(one);
+                        }
+                        Ok(other) => next = Some(other),
+                        Err(_) => break,
+                    }
+                }
+                commit(shared, &mut log, group);
+            }
+        }
+        shared.wal_bytes.store(log.live_bytes(), Ordering::Release);
+        if next.is_none() {
+            next = queue.recv().ok();
+        }
+    }
+}
+
+/// One group: durable, then visible, then acknowledged.
+fn commit(shared: &Shared, log: &mut LogWriter, mut group: Vec<Pending>) {
+    let charged: u64 = group.iter().map(|p| p.bytes).sum();
+    let result = match shared.write_available.load(Ordering::Acquire) {
+        true => append(shared, log, &mut group),
+        false => Err(gate_closed()),
+    };
+    if result.is_ok() {
+        shared.wal_batches.fetch_add(group.len() as u64, Ordering::AcqRel);
+    }
+    shared.pending_bytes.fetch_sub(charged, Ordering::AcqRel);
+    group.into_iter().for_each(|one| one.answer(result.clone()));
+}
+
+fn append(shared: &Shared, log: &mut LogWriter, group: &mut [Pending]) -> Result<()> {
+    let clock = &shared.world.clock;
+    let entries: Vec<Entry<'_>> = group
+        .iter()
+        .map(|p| Entry { tenancy: &p.tenancy, dropped: &p.dropped, payload: &p.payload })
+        .collect();
+    let (arrival, began) = (clock.now(), clock.monotonic());
+    let first = log.commit(arrival, &entries).map_err(|failure| refused(shared, failure))?;
+    shared.options.observer.observe(&Event::Synced {
+        took: clock.monotonic().saturating_sub(began),
+        batches: group.len() as u64,
+        bytes: group.iter().map(|p| p.payload.len() as u64).sum(),
+    });
+    let mut rows: BTreeMap<Tenancy, Vec<SpanRow>> = BTreeMap::new();
+    let mut last = first;
+    for (sequence, one) in (first..).zip(group) {
+        one.rows.iter_mut().for_each(|row| row.sequence = sequence);
+        rows.entry(one.tenancy.clone()).or_default().append(&mut one.rows);
+        last = sequence;
+    }
+    let state = shared.views.publish(|state| {
+        for (tenancy, rows) in rows {
+            state.head.add(&tenancy, rows, arrival);
+        }
+        state.sequence = last;
+    });
+    shared.head_bytes.store(state.head.bytes(), Ordering::Release);
+    Ok(())
+}
+
+fn refused(shared: &Shared, failure: Failure) -> Error {
+    match failure {
+        Failure::Full(cause) => Error::new(
+            ErrorKind::Exhausted,
+            format!("the disk of the data directory is full ({cause}); free space or enlarge it"),
+        )
+        .retry_after(5000)
+        .with_source(cause),
+        Failure::Broken(cause) => {
+            shared.write_available.store(false, Ordering::Release);
+            shared.options.observer.observe(&Event::WriteFailed { cause: cause.to_string() });
+            gate_closed().with_source(cause)
+        }
+    }
+}
+
+/// The answer once the gate is closed.
+pub(super) fn gate_closed() -> Error {
+    Error::new(
+        ErrorKind::Unavailable,
+        "the log could not be written or synced, so nothing more is accepted; reads go on. Check \
+         the disk, then restart: what was acknowledged is recovered",
+    )
+}

@@ -1,0 +1,103 @@
+//! The data directory as the operating system sees it: made where it is missing, locked by the
+//! kernel while it is open, so that no lock is ever stale after a kill.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::world::{Clock, OsFiles, SystemClock, World};
+
+const LOCK_FILE: &str = "LOCK";
+
+/// Holds the directory; dropping it releases it.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _file: File,
+}
+
+/// Makes, locks and opens the directory.
+pub(super) fn open(path: &Path, lock_timeout: u64) -> Result<(World, Lock)> {
+    fs::create_dir_all(path).map_err(|e| unusable(path, "creating", e))?;
+    let clock = SystemClock::new();
+    let lock = lock(path, &clock, lock_timeout)?;
+    let seed = clock.now() ^ u64::from(std::process::id()).rotate_left(32);
+    Ok((World { files: Arc::new(OsFiles::new(path)), clock: Arc::new(clock), seed }, lock))
+}
+
+fn lock(path: &Path, clock: &dyn Clock, timeout: u64) -> Result<Lock> {
+    let name = path.join(LOCK_FILE);
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&name)
+        .map_err(|e| unusable(path, "opening the lock of", e))?;
+    let began = clock.monotonic();
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if clock.monotonic() - began < timeout => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            Err(TryLockError::WouldBlock) => return Err(held(path, &mut file)),
+            Err(TryLockError::Error(e)) => return Err(unusable(path, "locking", e)),
+        }
+    }
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let text = format!("host {host} pid {} since {}\n", std::process::id(), timestamp(clock.now()));
+    file.set_len(0)
+        .and_then(|()| file.rewind())
+        .and_then(|()| file.write_all(text.as_bytes()))
+        .map_err(|e| unusable(path, "writing the lock of", e))?;
+    Ok(Lock { _file: file })
+}
+
+/// Seconds since 1970 with their unit: the reader may have no clock at hand, `date -d @N` does.
+fn timestamp(now: u64) -> String {
+    format!("@{}", now / 1_000_000_000)
+}
+
+fn held(path: &Path, file: &mut File) -> Error {
+    let mut holder = String::new();
+    let known = file.rewind().and_then(|()| file.take(512).read_to_string(&mut holder));
+    let holder = match known {
+        Ok(_) if !holder.trim().is_empty() => holder.trim().to_owned(),
+        _ => "an unknown process".to_owned(),
+    };
+    Error::new(
+        ErrorKind::Locked,
+        format!(
+            "the data directory {} is in use by {holder}; stop that process or choose another \
+             --data-dir",
+            path.display()
+        ),
+    )
+}
+
+/// An I/O fault on the directory itself; a missing permission says whose it is and what mends it.
+fn unusable(path: &Path, what: &str, error: std::io::Error) -> Error {
+    let shown = path.display();
+    let hint = match error.kind() {
+        std::io::ErrorKind::PermissionDenied => {
+            use std::os::unix::fs::MetadataExt;
+            let uid = rustix::process::geteuid().as_raw();
+            let owner = path
+                .ancestors()
+                .find_map(|p| fs::metadata(p).ok())
+                .map_or_else(String::new, |m| format!(" it belongs to uid {};", m.uid()));
+            format!("; this process is uid {uid},{owner} run: chown -R {uid} {shown}")
+        }
+        std::io::ErrorKind::ReadOnlyFilesystem => {
+            "; the file system is mounted read-only: remount it writable or choose another \
+             --data-dir"
+                .to_owned()
+        }
+        _ => String::new(),
+    };
+    Error::new(ErrorKind::Io, format!("{what} the data directory {shown}: {error}{hint}"))
+        .with_source(error)
+}

@@ -1,0 +1,141 @@
+//! The view: head and catalog at one moment, one `Arc`. Truth changes only by publishing a new
+//! one in one swap, so a span is in exactly one place for each reader, and what a reader holds
+//! stays readable: a dropped segment's file goes when its last reader does.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+
+use crate::catalog::state::{CatalogState, SegmentEntry};
+use crate::error::{Error, Result};
+use crate::head::Head;
+use crate::query::names::Names;
+use crate::segment::Segment;
+use crate::tenancy::Tenancy;
+use crate::world::Files;
+
+/// An open segment of the catalog.
+#[derive(Debug)]
+pub(crate) struct LiveSegment {
+    pub(crate) segment: Segment,
+    pub(crate) entry: SegmentEntry,
+    files: Arc<dyn Files>,
+    doomed: AtomicBool,
+}
+
+impl LiveSegment {
+    /// Opens the segment of a catalog entry.
+    ///
+    /// # Errors
+    /// `Corrupted`, `Format` or `Io`, naming the file.
+    pub(crate) fn open(files: &Arc<dyn Files>, entry: SegmentEntry) -> Result<Arc<Self>> {
+        let file = files.open(&entry.name).map_err(|e| Error::io("opening", &entry.name, e))?;
+        if file.len() != entry.facts.bytes {
+            return Err(Error::corrupted(format!(
+                "{} has {} bytes, the catalog says {}; restore it from a snapshot",
+                entry.name,
+                file.len(),
+                entry.facts.bytes
+            )));
+        }
+        let segment = Segment::open(file, &entry.name)?;
+        let (files, doomed) = (Arc::clone(files), AtomicBool::new(false));
+        Ok(Arc::new(Self { segment, entry, files, doomed }))
+    }
+
+    /// The catalog no longer knows it: its file is removed with the last reader.
+    pub(crate) fn doom(&self) {
+        self.doomed.store(true, Ordering::Release);
+    }
+}
+
+impl Drop for LiveSegment {
+    fn drop(&mut self) {
+        if *self.doomed.get_mut() {
+            // A file that stays behind is in no catalog; the next start removes it.
+            drop(self.files.remove(&self.entry.name));
+        }
+    }
+}
+
+/// The catalog's part of a view: its state with the segments open.
+#[derive(Debug)]
+pub(crate) struct CatalogView {
+    pub(crate) state: Arc<CatalogState>,
+    segments: BTreeMap<Tenancy, Vec<Arc<LiveSegment>>>,
+    names: Mutex<BTreeMap<Tenancy, Arc<OnceLock<Names>>>>,
+}
+
+impl CatalogView {
+    pub(crate) fn new(state: Arc<CatalogState>, open: Vec<Arc<LiveSegment>>) -> Self {
+        let mut segments: BTreeMap<Tenancy, Vec<_>> = BTreeMap::new();
+        for segment in open {
+            segments.entry(segment.entry.tenancy.clone()).or_default().push(segment);
+        }
+        Self { state, segments, names: Mutex::default() }
+    }
+
+    pub(crate) fn segments(&self, tenancy: &Tenancy) -> &[Arc<LiveSegment>] {
+        self.segments.get(tenancy).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<LiveSegment>> {
+        self.segments.values().flatten()
+    }
+
+    /// Names in the tenancy's segments, gathered at first use of this catalog version.
+    pub(crate) fn names(&self, tenancy: &Tenancy) -> Arc<OnceLock<Names>> {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let cell = Arc::clone(names.entry(tenancy.clone()).or_default());
+        drop(names);
+        cell.get_or_init(|| {
+            let operations = self.segments(tenancy).iter().flat_map(|s| s.segment.operations());
+            Names::gather(operations)
+        });
+        cell
+    }
+}
+
+/// One consistent state.
+#[derive(Debug, Clone)]
+pub(crate) struct State {
+    pub(crate) head: Head,
+    pub(crate) catalog: Arc<CatalogView>,
+    /// Highest sequence published.
+    pub(crate) sequence: u64,
+}
+
+/// Where the current state is published. Readers take a clone; writers are serialised by a lock
+/// that is never held across I/O.
+#[derive(Debug)]
+pub(crate) struct Views {
+    writers: Mutex<()>,
+    current: RwLock<Arc<State>>,
+}
+
+impl Views {
+    pub(crate) fn new(state: State) -> Self {
+        Self { writers: Mutex::new(()), current: RwLock::new(Arc::new(state)) }
+    }
+
+    pub(crate) fn current(&self) -> Arc<State> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Publishes `change` of the current state; the only place where truth changes.
+    pub(crate) fn publish(&self, change: impl FnOnce(&mut State)) -> Arc<State> {
+        let _serialised: MutexGuard<'_, ()> =
+            self.writers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = State::clone(&self.current());
+        change(&mut next);
+        let next = Arc::new(next);
+        let swapped = Arc::clone(&next);
+        let old = {
+            let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *current, swapped)
+        };
+        // What the old state was the last to hold (chunks, files) goes outside the lock.
+        drop(old);
+        next
+    }
+}
