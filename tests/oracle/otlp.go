@@ -148,20 +148,38 @@ func difference(want, got []Flat) string {
 	}
 	var missing, extra int
 	var firstMissing, firstExtra string
-	for k, n := range count {
-		if n > 0 {
+	for _, k := range sortedKeys(count) {
+		switch n := count[k]; {
+		case n > 0:
+			if missing == 0 {
+				firstMissing = sample[k].alone().String()
+			}
 			missing += n
-			firstMissing = sample[k].alone().String()
-		} else if n < 0 {
+		case n < 0:
+			if extra == 0 {
+				firstExtra = sample[k].alone().String()
+			}
 			extra -= n
-			firstExtra = sample[k].alone().String()
 		}
 	}
 	if missing == 0 && extra == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d of %d spans missing, %d extra\n  first missing: %.1500s\n  first extra:   %.1500s",
-		missing, len(want), extra, firstMissing, firstExtra)
+	return fmt.Sprintf("%d of %d spans missing, %d extra\n  first missing: %s\n  first extra:   %s",
+		missing, len(want), extra, clip(firstMissing, firstExtra), clip(firstExtra, firstMissing))
+}
+
+// clip shows a long text around the place where it first differs from another.
+func clip(text, other string) string {
+	const before, size = 200, 600
+	same := 0
+	for same < len(text) && same < len(other) && text[same] == other[same] {
+		same++
+	}
+	if same > before && len(text) > size {
+		text = "… " + text[same-before:]
+	}
+	return text[:min(len(text), size)]
 }
 
 // byTrace groups spans by trace id in hex.

@@ -82,7 +82,7 @@ func (r *Receivers) expectOld(t *T, id, service string, wait time.Duration) []Fl
 	if !slices.Equal(names, []string{"child", "parent"}) {
 		t.Errorf("spans %v", names)
 	}
-	found, err := r.store.FindTraceIDs(t.ctx, Query{Service: service, Operation: "child"})
+	found, err := r.store.FindTraceIDs(t.ctx, Query{Service: service, Operation: "child", Depth: 10})
 	t.Must(err, "FindTraceIDs")
 	if len(found) != 1 || hexOf(found[0].TraceID) != id {
 		t.Errorf("search by service and operation: %v", found)

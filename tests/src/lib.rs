@@ -1,1 +1,3 @@
 //! The workshop of the end-to-end tests.
+
+pub mod e2e;
