@@ -7,3 +7,6 @@ pub(crate) mod edit;
 pub(crate) mod partition;
 pub(crate) mod state;
 pub(crate) mod store;
+
+#[cfg(test)]
+mod tests;

@@ -120,8 +120,10 @@ fn json(value: AnyValue<'_>, out: &mut String, depth: usize) -> Option<()> {
         AnyValue::Bool(_) | AnyValue::Int(_) => out.push_str(&value.text()),
         AnyValue::Double(v) if v.is_finite() => out.push_str(&double_text(v)),
         AnyValue::Double(_) => return None,
-        AnyValue::String(v) => json_string(&String::from_utf8_lossy(v), out),
-        AnyValue::Bytes(v) => json_string(&base64(v), out),
+        AnyValue::String(v) => json_string(v, out),
+        // To Go an empty byte slice is nil.
+        AnyValue::Bytes(b"") => out.push_str("null"),
+        AnyValue::Bytes(v) => json_string(base64(v).as_bytes(), out),
         AnyValue::Array(v) => {
             out.push('[');
             let elements = Fields::new(v).map_while(|f| f.ok()).filter(|f| f.number == 1);
@@ -145,7 +147,7 @@ fn json(value: AnyValue<'_>, out: &mut String, depth: usize) -> Option<()> {
                 if index > 0 {
                     out.push(',');
                 }
-                json_string(&String::from_utf8_lossy(key), out);
+                json_string(key, out);
                 out.push(':');
                 json(AnyValue::read(value), out, depth + 1)?;
             }
@@ -155,23 +157,27 @@ fn json(value: AnyValue<'_>, out: &mut String, depth: usize) -> Option<()> {
     Some(())
 }
 
-/// Go's JSON string: HTML characters and the two Unicode line ends escaped too.
-fn json_string(text: &str, out: &mut String) {
+/// Go's JSON string as pdata asks for it (HTML characters stay): the two Unicode line ends are
+/// escaped, and so is each byte that is not UTF-8.
+fn json_string(text: &[u8], out: &mut String) {
     out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\0'..='\u{1f}' => {
-                out.push_str(&format!("\\u{:04x}", c as u32));
+    for chunk in text.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '"' => out.push_str("\\\""),
+                '\\' => out.push_str("\\\\"),
+                '\n' => out.push_str("\\n"),
+                '\r' => out.push_str("\\r"),
+                '\t' => out.push_str("\\t"),
+                '\u{8}' => out.push_str("\\b"),
+                '\u{c}' => out.push_str("\\f"),
+                '\u{2028}' | '\u{2029}' | '\0'..='\u{1f}' => {
+                    out.push_str(&format!("\\u{:04x}", c as u32));
+                }
+                c => out.push(c),
             }
-            c => out.push(c),
         }
+        chunk.invalid().iter().for_each(|_| out.push_str("\\ufffd"));
     }
     out.push('"');
 }
@@ -216,7 +222,7 @@ mod tests {
     fn arrays_and_maps_are_compact_json() {
         // array [1, "a<b", null], then map {"b":true,"a":1.5} with "b" given twice
         let array = b"\x2a\x0d\x0a\x02\x18\x01\x0a\x05\x0a\x03a<b\x0a\x00";
-        assert_eq!(as_string(array), r#"[1,"a\u003cb",null]"#);
+        assert_eq!(as_string(array), r#"[1,"a<b",null]"#);
         let map = b"\x32\x23\
             \x0a\x07\x0a\x01b\x12\x02\x10\x00\
             \x0a\x0e\x0a\x01a\x12\x09\x21\x00\x00\x00\x00\x00\x00\xf8\x3f\

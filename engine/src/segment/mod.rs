@@ -1,18 +1,44 @@
-//! Segments, format 0: one immutable Parquet file that carries its own index as a blob.
-use std::ops::Range;
-use std::sync::Arc;
+//! Segments, format 0: one immutable Parquet file with our index as a blob behind its last row
+//! group. Sorted [`SpanRow`]s flow in and become the bytes of one file ([`build`]); an open file
+//! gives rows, traces and pruning facts back ([`Segment`]). Nothing here knows the catalog, the
+//! log, tenants or queries; nothing changes a file; nothing that a file says is believed before
+//! its CRC-32C and its bounds are checked.
+//!
+//! Any Parquet reader opens the file as it is. We do not read it through the Parquet footer: that
+//! has no checksum. The footer's key-value metadata only locates the blob ([`footer`]); the blob
+//! ([`blob`]) holds a table of all pages with their checksums ([`pages`]), the trace directory
+//! ([`directory`]), one filter a block ([`bloom`]) and the resources and scopes ([`tables`]).
+
+mod blob;
+mod bloom;
+mod column;
+mod directory;
+mod footer;
+mod pages;
+mod payload;
+mod read;
+mod schema;
+mod tables;
+mod verify;
+mod write;
+
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
-use crate::query::request::Operation;
-use crate::span::{SpanRow, TraceId};
-use crate::world::ReadFile;
+use crate::error::{Error, ErrorKind};
+use crate::span::TraceId;
 
-/// The format this build writes and the only one it reads.
+pub(crate) use read::Segment;
+pub(crate) use write::build;
+
+/// The format this build writes, and the only one it reads.
 pub(crate) const SEGMENT_FORMAT: u32 = 0;
-/// Rows of a block: the unit of pruning and of reading.
+/// Rows of a block, the unit of pruning and of reading; the last block may have fewer.
 pub(crate) const BLOCK_ROWS: usize = 1024;
+/// Blocks of a Parquet row group: each has dictionaries of its own, which a point read decodes.
+const GROUP_BLOCKS: usize = 32;
 
 /// A segment, ready to be published.
 #[derive(Debug)]
@@ -28,6 +54,7 @@ pub(crate) struct Facts {
     pub(crate) format: u32,
     pub(crate) spans: u64,
     pub(crate) traces: u64,
+    /// Length of the file.
     pub(crate) bytes: u64,
     pub(crate) start_min: u64,
     pub(crate) start_max: u64,
@@ -36,18 +63,7 @@ pub(crate) struct Facts {
     pub(crate) sequence_max: u64,
 }
 
-pub(crate) fn build(
-    _rows: &[SpanRow],
-    _terms: &mut dyn FnMut(&SpanRow, &mut dyn FnMut(u64)),
-) -> Result<Built> {
-    unimplemented!("being written")
-}
-
-#[derive(Debug)]
-pub(crate) struct Segment {
-    name: String,
-}
-
+/// A run of [`BLOCK_ROWS`] rows and the bounds of its start times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Block {
     pub(crate) first_row: u32,
@@ -56,54 +72,32 @@ pub(crate) struct Block {
     pub(crate) start_max: u64,
 }
 
+/// What a read brings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Columns {
-    /// Everything but the span's bytes.
+    /// Everything but the span's bytes, which stay empty.
     Fixed,
-    /// All.
+    /// Everything.
     Payload,
 }
 
-/// A trace's fingerprint in the directory.
+/// What the directory knows a trace by.
 pub(crate) fn fingerprint(trace: &TraceId) -> u64 {
     twox_hash::XxHash3_64::oneshot(&trace.0)
 }
 
-impl Segment {
-    pub(crate) fn open(_file: Arc<dyn ReadFile>, _name: &str) -> Result<Segment> {
-        unimplemented!("being written")
-    }
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-    pub(crate) fn rows(&self) -> u32 {
-        0
-    }
-    pub(crate) fn memory_bytes(&self) -> usize {
-        0
-    }
-    pub(crate) fn blocks(&self) -> &[Block] {
-        &[]
-    }
-    pub(crate) fn may_contain(&self, _block: usize, _term: u64) -> bool {
-        true
-    }
-    pub(crate) fn read(&self, _rows: Range<u32>, _columns: Columns) -> Result<Vec<SpanRow>> {
-        unimplemented!("being written")
-    }
-    pub(crate) fn locate(&self, _trace: &TraceId) -> Result<Option<Range<u32>>> {
-        unimplemented!("being written")
-    }
-    pub(crate) fn traces(&self) -> impl Iterator<Item = (u64, Range<u32>)> {
-        std::iter::empty()
-    }
-    pub(crate) fn may_hold(&self, _trace: &TraceId) -> bool {
-        true
-    }
-    pub(crate) fn operations(&self) -> &[(Arc<str>, Operation)] {
-        &[]
-    }
-    pub(crate) fn verify(&self) -> Result<()> {
-        unimplemented!("being written")
-    }
+fn damaged(name: &str, what: impl std::fmt::Display) -> Error {
+    Error::corrupted(format!(
+        "segment file {name} is damaged: {what}; restore the file from a backup"
+    ))
+}
+
+fn unknown_format(name: &str, format: &str) -> Error {
+    Error::new(
+        ErrorKind::Format,
+        format!(
+            "segment file {name} has format {format:?}, this build reads format {SEGMENT_FORMAT} \
+             only: use the version of spanlake that wrote it"
+        ),
+    )
 }

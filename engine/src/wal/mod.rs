@@ -8,6 +8,9 @@ pub(crate) mod frame;
 pub(crate) mod recover;
 pub(crate) mod writer;
 
+#[cfg(test)]
+mod tests;
+
 /// Directory of the log files.
 pub(crate) const DIRECTORY: &str = "wal";
 

@@ -196,3 +196,6 @@ fn write_value(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,160 @@
+//! A damaged file is an error that names it, or makes no difference; never a wrong answer, never
+//! a panic.
+
+use super::made::{Message, shop};
+use super::{assert_same, built, open};
+use crate::error::{Error, ErrorKind};
+use crate::segment::{BLOCK_ROWS, Columns, GROUP_BLOCKS};
+use crate::span::SpanRow;
+use crate::world::Dice;
+
+fn names_the_file(error: &Error) {
+    assert!(matches!(error.kind(), ErrorKind::Corrupted), "{error:?}");
+    assert!(error.to_string().contains("default/7.parquet"), "{error}");
+}
+
+/// Every read must answer as before, or fail; the whole check must fail.
+fn check(bytes: &[u8], rows: &[SpanRow], what: &str) {
+    let segment = match open(bytes) {
+        Ok(segment) => segment,
+        Err(error) => return names_the_file(&error),
+    };
+    match segment.read(0..segment.rows(), Columns::Payload) {
+        Ok(read) => assert_same(&read, rows, true),
+        Err(error) => names_the_file(&error),
+    }
+    match segment.read(0..1, Columns::Fixed) {
+        Ok(read) => assert_same(&read, &rows[..1], false),
+        Err(error) => names_the_file(&error),
+    }
+    if let Err(error) = segment.locate(&rows[0].trace_id) {
+        names_the_file(&error);
+    }
+    match segment.verify() {
+        Ok(()) => panic!("{what}: nobody noticed"),
+        Err(error) => names_the_file(&error),
+    }
+}
+
+#[test]
+fn every_flipped_bit_is_noticed() {
+    let rows = shop(300, 11);
+    let good = built(&rows).bytes;
+    let mut dice = Dice::new(12);
+    // The head and the tail whole, and the middle here and there.
+    let edges = (0..40).chain(good.len() - 2_500..good.len());
+    let middle = (0..3_000).map(|_| (dice.roll() % good.len() as u64) as usize).collect::<Vec<_>>();
+    for at in edges.chain(middle) {
+        let mut bad = good.clone();
+        bad[at] ^= 1 << (dice.roll() % 8);
+        check(&bad, &rows, &format!("byte {at} of {}", good.len()));
+    }
+}
+
+#[test]
+fn overwritten_and_moved_pieces_are_noticed() {
+    let rows = shop(2_000, 13);
+    let good = built(&rows).bytes;
+    let mut dice = Dice::new(14);
+    let mut below = |n: usize| (dice.roll() % n as u64) as usize;
+    for _ in 0..300 {
+        let length = 1 + below(5_000);
+        let (from, to) = (below(good.len() - length), below(good.len() - length));
+        let mut bad = good.clone();
+        match below(3) {
+            0 => bad[to..to + length].fill(0),
+            1 => bad[to..to + length].fill(0xff),
+            _ => bad.copy_within(from..from + length, to),
+        }
+        if bad != good {
+            check(&bad, &rows, &format!("{length} bytes at {to}"));
+        }
+    }
+}
+
+#[test]
+fn a_file_cut_or_grown_is_refused() {
+    let rows = shop(300, 15);
+    let good = built(&rows).bytes;
+    let cuts = (0..64).chain((64..good.len()).step_by(211)).chain(good.len() - 64..good.len());
+    for cut in cuts {
+        names_the_file(&open(&good[..cut]).unwrap_err());
+        names_the_file(&open(&good[cut..]).map_or_else(
+            |error| error,
+            |segment| match cut {
+                0 => Error::corrupted("default/7.parquet"),
+                _ => segment.verify().unwrap_err(),
+            },
+        ));
+    }
+    names_the_file(&open(&[good.as_slice(), b"x"].concat()).unwrap_err());
+    names_the_file(
+        &open(&[good.as_slice(), good.as_slice()].concat())
+            .map_or_else(|error| error, |segment| segment.verify().unwrap_err()),
+    );
+    names_the_file(&open(b"PAR1").unwrap_err());
+    names_the_file(&open(&[]).unwrap_err());
+    names_the_file(&open(b"PAR1\x00\x00\x00\x00PAR1").unwrap_err());
+    names_the_file(&open(b"PAR1\xff\xff\xff\xffPAR1").unwrap_err());
+}
+
+/// A later build's file, as far as anyone can know it today.
+#[test]
+fn another_format_is_named_as_such() {
+    use parquet::file::metadata::KeyValue;
+    use parquet::file::writer::SerializedFileWriter;
+    let schema = crate::segment::schema::descriptor().unwrap();
+    let file = |entries: &[(&str, &str)]| {
+        let mut file = SerializedFileWriter::new(
+            Vec::new(),
+            schema.root_schema_ptr(),
+            crate::segment::schema::file_properties(),
+        )
+        .unwrap();
+        for (key, value) in entries {
+            file.append_key_value_metadata(KeyValue::new((*key).to_owned(), (*value).to_owned()));
+        }
+        file.into_inner().unwrap()
+    };
+    for entries in [
+        [("spanlake.format", "1"), ("spanlake.index", "somewhere")],
+        [("spanlake.format", "12"), ("spanlake.blob", "in no form we know")],
+    ] {
+        let error = open(&file(&entries)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Format, "{error}");
+        assert!(error.to_string().contains("default/7.parquet"), "{error}");
+        assert!(error.to_string().contains(entries[0].1), "{error}");
+    }
+    names_the_file(&open(&file(&[("pandas", "{}")])).unwrap_err());
+    names_the_file(&open(&file(&[])).unwrap_err());
+    names_the_file(&open(&file(&[("spanlake.format", "0")])).unwrap_err());
+    names_the_file(
+        &open(&file(&[("spanlake.format", "0"), ("spanlake.blob", "4,0,00000000")])).unwrap_err(),
+    );
+}
+
+/// Rows that lie about their order or their tables under right checksums: only `verify` can tell.
+#[test]
+fn verify_finds_an_index_that_disagrees_with_its_columns() {
+    let rows = shop(3 * BLOCK_ROWS, 16);
+    let other = shop(3 * BLOCK_ROWS, 17);
+    assert!(GROUP_BLOCKS >= 3);
+    let (bytes, blob) = parts(&rows);
+    let (_, foreign) = parts(&other);
+    // The foreign index does not fit by page table, or by what it says.
+    let mut mixed = bytes[..blob.start].to_vec();
+    mixed.extend_from_slice(&bytes_of(&other)[foreign]);
+    names_the_file(&open(&mixed).unwrap_err());
+    let row = Message { trace: 4, span: 1, start: 1, ..Message::default() }.row();
+    open(&built(&[row]).bytes).unwrap().verify().unwrap();
+}
+
+fn bytes_of(rows: &[SpanRow]) -> Vec<u8> {
+    built(rows).bytes
+}
+
+fn parts(rows: &[SpanRow]) -> (Vec<u8>, std::ops::Range<usize>) {
+    let bytes = bytes_of(rows);
+    let located = crate::segment::footer::locate(&bytes, bytes.len() as u64).unwrap();
+    (bytes, located.blob.start as usize..located.blob.end as usize)
+}

@@ -1,0 +1,72 @@
+//! The command line: one verb, its flags, an exit code.
+//!
+//! Arguments flow in, an [`ExitCode`] flows out; every verb is a `run(args)` function in its own
+//! file or room, and this file is the one place that lists them. Nothing here panics on input,
+//! and a wrong word is answered with the right one.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub mod exit;
+pub mod say;
+pub mod settings;
+pub mod version;
+
+mod config;
+mod serve;
+mod verify;
+
+/// Spanlake stores traces: OTLP and Jaeger in, Jaeger's queries out, one process, one directory.
+#[derive(Debug, Parser)]
+#[command(name = "spanlake", version = version::VERSION)]
+#[command(after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  spanlake serve                                  store traces in ./spanlake-data
+  spanlake serve --data-dir /data --listen_host 0.0.0.0
+  spanlake serve --config spanlake.yaml --set retention.time=72h
+  spanlake config print                           every key, its value and who set it
+
+Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 directory locked, 4 format or corruption";
+
+/// Every verb. To add one: a variant, and a line in [`dispatch`].
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server: OTLP and Jaeger's storage API, on one data directory
+    Serve(serve::ServeArgs),
+    /// Check or print the configuration
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Read every byte of a data directory at rest and say what is damaged (exit code 4)
+    Verify(verify::VerifyArgs),
+    /// Print the version, the revision and the formats this build reads and writes
+    Version(version::VersionArgs),
+}
+
+/// Parses the process's arguments and runs the verb they name.
+pub fn main() -> ExitCode {
+    match Cli::try_parse() {
+        Ok(cli) => dispatch(cli.command),
+        Err(error) => {
+            let code = if error.use_stderr() { exit::USAGE } else { exit::DONE };
+            // Nothing is left to tell where even the message cannot be written.
+            let _ = error.print();
+            code.into()
+        }
+    }
+}
+
+fn dispatch(command: Command) -> ExitCode {
+    match command {
+        Command::Serve(args) => serve::run(&args),
+        Command::Config(command) => config::run(command),
+        Command::Verify(args) => verify::run(&args),
+        Command::Version(args) => version::run(&args),
+    }
+}

@@ -1,0 +1,221 @@
+//! A server from its first port to its last. [`Opening::bind`] takes the ports and opens the
+//! admin door; [`Opening::open`] recovers the store and opens the others; [`Server::stop`] closes
+//! them in the order that loses nothing. `serve` and `demo` both live through these three.
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use spanlake::Store;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+
+use super::fault::Fault;
+use super::listen::{Listeners, Refused, Reserved};
+use super::memory::{self, Budget};
+use super::ports::{self, Addresses, Ports, Taken};
+use super::state::{Phase, State};
+use super::volume::Volume;
+use super::watchdog::{self, Pulse};
+use super::{announce, doors};
+use crate::admin::{self, Admin};
+use crate::config::Config;
+use crate::telemetry::{Ear, Metrics};
+
+/// What every stage shares.
+#[derive(Debug)]
+struct Common {
+    config: Config,
+    budget: Budget,
+    addresses: Addresses,
+    admin: Arc<Admin>,
+    /// Tells all doors but admin's to close.
+    closing: watch::Sender<bool>,
+    /// Tells the admin door to close, last of all.
+    closing_admin: watch::Sender<bool>,
+    admin_door: Option<JoinHandle<()>>,
+}
+
+/// Ports are ours, the admin door is open, the store is not.
+#[derive(Debug)]
+pub struct Opening {
+    common: Common,
+    ports: Ports,
+}
+
+/// A server that serves.
+#[derive(Debug)]
+pub struct Server {
+    common: Common,
+    store: Store,
+    doors: Vec<JoinHandle<()>>,
+}
+
+impl Opening {
+    /// Takes every port and opens the admin door.
+    ///
+    /// # Errors
+    /// A port that must be had and cannot.
+    pub async fn bind(config: Config, taken: Taken) -> Result<Self, Fault> {
+        let mut ports = Ports::reserve(&config, taken).await?;
+        let addresses = ports.addresses();
+        let budget = memory::budget(config.memory_limit);
+        let metrics = Arc::new(Metrics::new());
+        metrics.set_memory_limit(budget.limit);
+        let admin = Arc::new(Admin {
+            state: Arc::new(State::default()),
+            metrics,
+            pulse: Arc::new(Pulse::default()),
+            store: OnceLock::new(),
+            allow_purge: config.allow_purge,
+        });
+        let (closing, closing_admin) = (watch::Sender::new(false), watch::Sender::new(false));
+        let admin_door = match ports.admin.take() {
+            Some(port) => {
+                let listeners = port.listen().map_err(|refused| Fault::port(&refused))?;
+                let pages = admin::router(Arc::clone(&admin));
+                Some(doors::serve_http(listeners, pages, closing_admin.subscribe()))
+            }
+            None => None,
+        };
+        let common =
+            Common { config, budget, addresses, admin, closing, closing_admin, admin_door };
+        Ok(Self { common, ports })
+    }
+
+    /// Recovers the store and opens every door. Dropped half-way it leaves the data directory as
+    /// a crash would, which recovery is made for.
+    ///
+    /// # Errors
+    /// The store's, with the exit code that fits.
+    pub async fn open(mut self) -> Result<Server, Fault> {
+        let store = self.open_store().await?;
+        let common = &mut self.common;
+        let data_dir = common.config.data_dir.clone();
+        let measured = tokio::task::spawn_blocking(move || Volume::measure(&data_dir)).await;
+        let volume = measured.map_err(|error| Fault::failed(error.to_string()))?;
+        let doors = common.open_doors(self.ports, &store)?;
+        common.admin.state.enter(Phase::Serving);
+        announce::announce(&common.config, common.budget, &common.addresses, &volume);
+        Ok(Server { common: self.common, store, doors })
+    }
+
+    /// On a thread of its own: nothing async may wait for the disk, and a stop must not wait for
+    /// recovery.
+    async fn open_store(&self) -> Result<Store, Fault> {
+        let Common { config, budget, admin, .. } = &self.common;
+        let ear = Ear::new(Arc::clone(&admin.metrics), Arc::clone(&admin.state));
+        let options = spanlake::Options {
+            memory_limit: budget.engine,
+            seal_bytes: budget.seal,
+            lock_timeout: u64::try_from(config.lock_timeout.as_nanos()).unwrap_or(u64::MAX),
+            observer: Arc::new(ear),
+            ..spanlake::Options::default()
+        };
+        let (sender, opened) = oneshot::channel();
+        let data_dir = config.data_dir.clone();
+        let open = move || {
+            // Nobody waits any more where a stop came first.
+            let _ = sender.send(Store::open(data_dir, options));
+        };
+        let thread = std::thread::Builder::new().name("spanlake-open".to_owned());
+        thread.spawn(open).map_err(|error| Fault::failed(format!("no thread: {error}")))?;
+        let store = match opened.await {
+            Ok(Ok(store)) => store,
+            Ok(Err(error)) => return Err(Fault::open(&config.data_dir, &error)),
+            Err(_) => return Err(Fault::failed("opening the data directory ended in a bug")),
+        };
+        let _ = admin.store.set(store.clone());
+        let (state, metrics) = (Arc::downgrade(&admin.state), Arc::downgrade(&admin.metrics));
+        watchdog::watch(store.clone(), Arc::clone(&admin.pulse), state, metrics)
+            .map_err(|error| Fault::failed(format!("no thread: {error}")))?;
+        Ok(store)
+    }
+}
+
+impl Common {
+    fn open_doors(&mut self, ports: Ports, _store: &Store) -> Result<Vec<JoinHandle<()>>, Fault> {
+        let mut doors = Vec::new();
+        if let Some(port) = ports.grpc {
+            let listeners = port.listen().map_err(|refused| Fault::port(&refused))?;
+            doors.push(doors::serve_grpc(
+                listeners,
+                tonic::service::Routes::default(),
+                self.closing.subscribe(),
+            ));
+        }
+        Ok(doors)
+    }
+
+    /// Opens a reserved OTLP port; a default one that someone took meanwhile is given up.
+    fn listen_otlp(
+        &self,
+        port: Option<Reserved>,
+        explicit: bool,
+    ) -> Result<Option<Listeners>, Fault> {
+        match port.map(Reserved::listen).transpose() {
+            Ok(listeners) => Ok(listeners),
+            Err(refused @ Refused { taken: true, .. }) if !explicit => {
+                ports::warn_given_up(&refused, &self.config);
+                Ok(None)
+            }
+            Err(refused) => Err(Fault::port(&refused)),
+        }
+    }
+}
+
+impl Server {
+    /// Where its doors are.
+    pub fn addresses(&self) -> &Addresses {
+        &self.common.addresses
+    }
+
+    /// Closes everything within `shutdown.timeout`: not ready, GOAWAY, last answers, heads sealed
+    /// as far as time allows. What is not sealed stays in the log.
+    ///
+    /// # Errors
+    /// The store's last seal; the log still holds what it would have sealed.
+    pub async fn stop(self) -> Result<(), Fault> {
+        let Self { common, store, doors } = self;
+        let started = Instant::now();
+        let timeout = common.config.shutdown_timeout;
+        common.admin.state.enter(Phase::Draining);
+        common.closing.send_replace(true);
+        // Half of the time for the last answers, so that a client that does not read leaves the
+        // other half for the seal.
+        if tokio::time::timeout(timeout / 2, all(doors)).await.is_err() {
+            tracing::warn!("some clients did not finish reading in time and are cut off");
+        }
+        let left = timeout.saturating_sub(started.elapsed());
+        let closed = tokio::task::spawn_blocking(move || store.close(left)).await;
+        common.admin.pulse.stop();
+        common.closing_admin.send_replace(true);
+        if let Some(door) = common.admin_door {
+            // A scraper that keeps its connection busy must not keep us.
+            let _ = tokio::time::timeout(Duration::from_millis(500), door).await;
+        }
+        report(closed, started.elapsed())
+    }
+}
+
+async fn all(doors: Vec<JoinHandle<()>>) {
+    for door in doors {
+        // A door that ended in a panic is closed too.
+        let _ = door.await;
+    }
+}
+
+fn report(
+    closed: Result<spanlake::Result<bool>, tokio::task::JoinError>,
+    took: Duration,
+) -> Result<(), Fault> {
+    let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    match closed {
+        Ok(Ok(true)) => tracing::info!(took_ms, "stopped; everything is sealed"),
+        Ok(Ok(false)) => {
+            tracing::info!(took_ms, "stopped; what is not sealed waits in the log");
+        }
+        Ok(Err(error)) => return Err(Fault::failed(format!("the last seal failed: {error}"))),
+        Err(error) => return Err(Fault::failed(format!("the store's close failed: {error}"))),
+    }
+    Ok(())
+}

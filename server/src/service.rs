@@ -1,0 +1,75 @@
+//! The narrow waist between the doors (gRPC, HTTP) and the store. Every protocol comes through
+//! here, so tenancy, limits, cancellation, drain and counting are decided once. In flow raw OTLP
+//! and questions in the engine's words, out flow verdicts, answers and [`Refusal`]s. No protocol
+//! message passes it, and no async thread ever waits for the engine.
+//!
+//! [`Refusal`]: crate::status::Refusal
+
+mod export;
+mod meter;
+mod question;
+mod read;
+mod rejections;
+mod tenancy;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use spanlake::Store;
+use tokio::sync::Semaphore;
+
+pub use meter::{Meter, NoMeter};
+pub use question::Question;
+pub use tenancy::tenancy;
+
+/// Largest Export and largest HTTP body, compressed or not.
+pub const EXPORT_BYTES_MAX: usize = 64 << 20;
+
+/// What may be in flight at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of Exports between their door and their verdict, default 256 MiB. Past it an Export
+    /// waits for two seconds, then is refused.
+    pub export_bytes: usize,
+    /// Reads on blocking threads at once, default four for each CPU. A slow client holds none.
+    pub reads: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let cpus = std::thread::available_parallelism().map_or(2, usize::from);
+        Self { export_bytes: 256 << 20, reads: cpus * 4 }
+    }
+}
+
+/// The waist itself; share it in an `Arc`.
+#[derive(Debug)]
+pub struct Service {
+    store: Store,
+    meter: Arc<dyn Meter>,
+    limits: Limits,
+    draining: AtomicBool,
+    export_budget: Arc<Semaphore>,
+    read_slots: Arc<Semaphore>,
+    rejections: rejections::Rejections,
+}
+
+impl Service {
+    /// Serves `store`, telling `meter`.
+    pub fn new(store: Store, meter: Arc<dyn Meter>, limits: Limits) -> Self {
+        Self {
+            store,
+            meter,
+            limits,
+            draining: AtomicBool::new(false),
+            export_budget: Arc::new(Semaphore::new(export::pieces(limits.export_bytes) as usize)),
+            read_slots: Arc::new(Semaphore::new(limits.reads.max(1))),
+            rejections: rejections::Rejections::default(),
+        }
+    }
+
+    /// The store behind the waist, for life cycle and administration.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+}

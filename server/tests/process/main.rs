@@ -1,0 +1,7 @@
+//! Real processes: the binary is started, asked, signalled and its exit code read. Every server
+//! here listens on ports that the system chooses, on 127.0.0.1 only.
+
+mod container;
+mod harness;
+mod lifecycle;
+mod refusals;
