@@ -19,4 +19,7 @@ pub mod service;
 pub mod status;
 pub mod wire;
 
-// eyes' rooms: what people see. (eyes adds: client, demo, eyes)
+// eyes' rooms: what people see.
+pub mod client;
+pub mod demo;
+pub mod eyes;
