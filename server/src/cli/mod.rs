@@ -8,6 +8,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::eyes;
+
 pub mod exit;
 pub mod say;
 pub mod settings;
@@ -31,6 +33,8 @@ Examples:
   spanlake serve                                  store traces in ./spanlake-data
   spanlake serve --data-dir /data --listen_host 0.0.0.0
   spanlake serve --config spanlake.yaml --set retention.time=72h
+  spanlake traces --service checkout --status error --min-duration 1s --since 2h
+  spanlake trace 5b8efff798038103d269b633813fc60c
   spanlake config print                           every key, its value and who set it
 
 Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 directory locked, 4 format or corruption";
@@ -40,6 +44,12 @@ Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 directory locked, 4 fo
 enum Command {
     /// Run the server: OTLP and Jaeger's storage API, on one data directory
     Serve(serve::ServeArgs),
+    /// List services with the figures of the newest traces
+    Services(eyes::ServicesArgs),
+    /// Search traces, newest first
+    Traces(eyes::TracesArgs),
+    /// Draw one trace as a waterfall
+    Trace(eyes::TraceArgs),
     /// Check or print the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -65,6 +75,9 @@ pub fn main() -> ExitCode {
 fn dispatch(command: Command) -> ExitCode {
     match command {
         Command::Serve(args) => serve::run(&args),
+        Command::Services(args) => eyes::services(args),
+        Command::Traces(args) => eyes::traces(args),
+        Command::Trace(args) => eyes::trace(args),
         Command::Config(command) => config::run(command),
         Command::Verify(args) => verify::run(&args),
         Command::Version(args) => version::run(&args),

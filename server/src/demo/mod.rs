@@ -1,1 +1,3 @@
 //! `spanlake demo`.
+
+pub mod shop;
