@@ -17,7 +17,9 @@ pub use jaeger::Jaeger;
 pub use oracle::Oracle;
 pub use ports::free_port;
 pub use spanlake::{Ports, Spanlake};
-pub use tools::{Missing, data_set, need, repository, say, skipped, work_dir};
+pub use tools::{
+    Missing, data_set, install, need, repository, run_program, say, skipped, work_dir,
+};
 
 /// Errors of the workshop are only ever shown.
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;

@@ -110,3 +110,42 @@ pub(super) fn run(command: &mut Command) -> Result<String> {
     }
     Err(format!("{command:?} ended with {}:\n{text}", out.status).into())
 }
+
+/// Runs a program with arguments to its end.
+///
+/// # Errors
+/// Where it cannot run or says no; with its words.
+pub fn run_program(program: &Path, args: &[&std::ffi::OsStr]) -> Result<()> {
+    run(Command::new(program).args(args)).map(drop)
+}
+
+/// A folder of `tests/.work` that `fill` fills once; again only when one of the lock files is
+/// newer than it.
+///
+/// # Errors
+/// Those of `fill`.
+pub fn install(
+    name: &str,
+    locks: &[PathBuf],
+    fill: impl FnOnce(&Path) -> Result<()>,
+) -> Result<PathBuf> {
+    let dir = work_dir()?.join("sdk").join(name);
+    locked(name, || {
+        let done = dir.join(".installed");
+        let installed = done.metadata().and_then(|m| m.modified()).ok();
+        let mut fresh = installed.is_some();
+        for lock in locks {
+            fresh &= installed >= Some(lock.metadata()?.modified()?);
+        }
+        if fresh {
+            return Ok(());
+        }
+        if dir.exists() {
+            std::fs::remove_dir_all(&dir)?;
+        }
+        std::fs::create_dir_all(&dir)?;
+        fill(&dir)?;
+        Ok(std::fs::write(done, "")?)
+    })?;
+    Ok(dir)
+}
