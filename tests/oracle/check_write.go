@@ -64,7 +64,7 @@ func writeChecks(c *Conn) []Check {
 
 // simpleSpan is a plain span of a service, its ids made of n.
 func simpleSpan(service string, n uint64) Flat {
-	start := nanos(time.Now().Add(-time.Minute)) + n
+	start := nanos(at("20:00:00")) + n
 	return Flat{
 		Resource: &resource.Resource{Attributes: kvs("service.name", service)},
 		Scope:    &common.InstrumentationScope{},
