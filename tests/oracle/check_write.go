@@ -285,7 +285,7 @@ func truncatedRequest() []byte {
 func checkRetries(t *T, c *Conn) {
 	f := everything()[0]
 	f.Span = proto.Clone(f.Span).(*trace.Span)
-	f.Span.TraceId = traceID(0xe3, 1)
+	f.Span.TraceId = traceID(0xe3, nanos(time.Now())) // a new trace in every run
 	id := f.TraceID()
 	count := func() int {
 		got, err := c.GetTraces(t.ctx, id)
