@@ -49,6 +49,7 @@ func runCheck(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("check", flag.ExitOnError)
 	target := flags.String("grpc", "localhost:17271", "storage port of the server under test")
 	only := flags.String("only", "", "run only checks whose name matches")
+	flags.Int64Var(&day, "day", day, "day of the fixtures, in days since 1970")
 	_ = flags.Parse(args)
 	c, err := connect(ctx, *target, jaegerLimit)
 	if err != nil {
