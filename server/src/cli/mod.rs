@@ -6,9 +6,11 @@
 
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Parser, Subcommand};
 
 use crate::{demo, eyes};
+use version::VERSION;
 
 pub mod exit;
 pub mod say;
@@ -70,8 +72,38 @@ pub fn main() -> ExitCode {
             let code = if error.use_stderr() { exit::USAGE } else { exit::DONE };
             // Nothing is left to tell where even the message cannot be written.
             let _ = error.print();
+            if let Some(verb) = reserved(&error) {
+                say::err(&format!("\n`{verb}` is a verb of a later version; this is {VERSION}."));
+            }
             code.into()
         }
+    }
+}
+
+/// Verbs whose names are promised and whose code is not written.
+const RESERVED: &[&str] = &[
+    "stats",
+    "segments",
+    "retention",
+    "delete",
+    "hold",
+    "compact",
+    "flush",
+    "snapshot",
+    "restore",
+    "export",
+    "import",
+    "repair",
+    "explain",
+    "sql",
+    "support-bundle",
+];
+
+/// The verb that was asked for, where it is one of a later version.
+fn reserved(error: &clap::Error) -> Option<&'static str> {
+    match error.get(ContextKind::InvalidSubcommand) {
+        Some(ContextValue::String(verb)) => RESERVED.iter().find(|held| *held == verb).copied(),
+        _ => None,
     }
 }
 
