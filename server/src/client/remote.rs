@@ -111,7 +111,7 @@ impl Remote {
     }
 
     pub(super) async fn trace(&mut self, id: TraceId) -> Result<Option<Trace>, Failure> {
-        let one = wire::GetTraceParams { trace_id: id.0.to_vec().into(), ..Default::default() };
+        let one = wire::GetTraceParams { trace_id: id.0.to_vec(), ..Default::default() };
         let answer = self.client.get_traces(wire::GetTracesRequest { query: vec![one] }).await;
         let stream = answer.map_err(|s| self.failure(s))?.into_inner();
         Ok(self.pull(stream, usize::MAX).await?.traces.pop())
