@@ -210,6 +210,7 @@ impl Server {
         let started = Instant::now();
         let timeout = common.config.shutdown_timeout;
         common.admin.state.enter(Phase::Draining);
+        tracing::info!(timeout_ms = timeout.as_millis(), "stopping: not ready any more");
         service.drain();
         common.closing.send_replace(true);
         // Half of the time for the last answers, so that a client that does not read leaves the

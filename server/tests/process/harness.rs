@@ -158,7 +158,8 @@ pub(crate) struct Doors {
 }
 
 impl Doors {
-    fn of(line: &str) -> Self {
+    /// Those in the start-up line.
+    pub(crate) fn of(line: &str) -> Self {
         let line: serde_json::Value = serde_json::from_str(line).expect("a log line is JSON");
         let address = |field: &str| {
             let text = line[field].as_str().expect(field);
@@ -176,20 +177,33 @@ pub(crate) fn http(
     body: &[u8],
     kind: &str,
 ) -> (u16, String) {
-    let mut stream = TcpStream::connect(to).expect("connects");
-    stream.set_read_timeout(Some(PATIENCE)).expect("takes a timeout");
+    try_http(to, method, path, body, kind).expect("answers")
+}
+
+/// The same, where the server may be leaving.
+pub(crate) fn try_http(
+    to: SocketAddr,
+    method: &str,
+    path: &str,
+    body: &[u8],
+    kind: &str,
+) -> std::io::Result<(u16, String)> {
+    let mut stream = TcpStream::connect(to)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
     let head = format!(
         "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: {kind}\r\n\
          content-length: {}\r\n\r\n",
         body.len()
     );
-    stream.write_all(head.as_bytes()).expect("is sent");
-    stream.write_all(body).expect("is sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("answers");
-    let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
+    stream.write_all(head.as_bytes())?;
+    stream.write_all(body)?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let answer = String::from_utf8_lossy(&answer);
+    let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok());
+    let status = status.ok_or(std::io::ErrorKind::UnexpectedEof)?;
     let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    (status, body.to_owned())
+    Ok((status, body.to_owned()))
 }
 
 pub(crate) fn get(to: SocketAddr, path: &str) -> (u16, String) {

@@ -3,6 +3,7 @@
 
 #![expect(clippy::expect_used, reason = "tests: the message of a failed expectation is the point")]
 
+mod broken;
 mod container;
 mod harness;
 mod lifecycle;

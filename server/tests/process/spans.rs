@@ -6,26 +6,33 @@ use std::path::Path;
 
 use rustix::process::Signal;
 
-use crate::harness::{Doors, Running, get, http, run, spanlake, temp};
+use crate::harness::{Doors, Running, get, http, run, spanlake, temp, try_http};
 
-/// One span as OTLP/JSON; the second half of its trace id is `n`.
-fn export(n: u64) -> String {
+/// The trace id of [`export`]'s span.
+pub(crate) fn trace_id(n: u64) -> String {
+    format!("0000000000000001{n:016x}")
+}
+
+/// One span as OTLP/JSON, with `bulk` as an attribute.
+pub(crate) fn export(n: u64, bulk: &str) -> String {
+    let id = trace_id(n);
     format!(
         r#"{{"resourceSpans":[{{"resource":{{"attributes":[{{"key":"service.name",
         "value":{{"stringValue":"shop"}}}}]}},"scopeSpans":[{{"spans":[{{
-        "traceId":"0000000000000001{n:016x}","spanId":"00000000000000aa","name":"GET /",
-        "startTimeUnixNano":"1700000000000000000","endTimeUnixNano":"1700000000000001000"
+        "traceId":"{id}","spanId":"00000000000000aa","name":"GET /",
+        "startTimeUnixNano":"1700000000000000000","endTimeUnixNano":"1700000000000001000",
+        "attributes":[{{"key":"bulk","value":{{"stringValue":"{bulk}"}}}}]
         }}]}}]}}]}}"#
     )
 }
 
 fn send(otlp_http: SocketAddr, n: u64) {
-    let body = export(n);
+    let body = export(n, "");
     let (status, body) = http(otlp_http, "POST", "/v1/traces", body.as_bytes(), "application/json");
     assert_eq!(status, 200, "{body}");
 }
 
-fn metric(admin: SocketAddr, name: &str) -> f64 {
+pub(crate) fn metric(admin: SocketAddr, name: &str) -> f64 {
     let (_, text) = get(admin, "/metrics");
     let line = text.lines().find_map(|line| line.strip_prefix(name)).expect(name);
     line.trim().parse().expect("is a number")
@@ -136,4 +143,39 @@ fn what_was_sent_is_seen_by_the_reading_commands() {
         assert_eq!(seen.code, Some(0), "{args:?}: {seen:?}");
         assert!(seen.stdout.contains(word), "{args:?}: {seen:?}");
     }
+}
+
+#[test]
+fn a_stop_under_load_loses_nothing_that_was_acknowledged() {
+    let dir = temp();
+    let mut server = Running::serve(dir.path(), &[]);
+    let doors = server.started();
+    let senders: Vec<_> = (0..4u64)
+        .map(|sender| {
+            let to = doors.otlp_http;
+            std::thread::spawn(move || {
+                let mut acknowledged = 0;
+                while try_send(to, sender << 32 | acknowledged) {
+                    acknowledged += 1;
+                }
+                acknowledged
+            })
+        })
+        .collect();
+    std::thread::sleep(std::time::Duration::from_millis(700));
+    server.signal(Signal::TERM);
+    let acknowledged: u64 = senders.into_iter().map(|s| s.join().expect("ends")).sum();
+    assert_eq!(server.ended().code(), Some(0), "{:#?}", server.seen);
+    assert!(acknowledged > 10, "{acknowledged}");
+    let verified = run(spanlake(&["verify", "--json", dir.path().to_str().expect("is UTF-8")]));
+    let verified: serde_json::Value = serde_json::from_str(&verified.stdout).expect("is JSON");
+    // The last answers may have been lost on the way; no stored span was refused.
+    let stored = verified["spans"].as_u64().expect("is a number");
+    assert!((acknowledged..=acknowledged + 4).contains(&stored), "{stored} of {acknowledged}");
+}
+
+/// Whether the Export was acknowledged; a server that leaves may refuse or hang up.
+fn try_send(to: SocketAddr, n: u64) -> bool {
+    let answer = try_http(to, "POST", "/v1/traces", export(n, "").as_bytes(), "application/json");
+    answer.is_ok_and(|(status, _)| status == 200)
 }

@@ -203,7 +203,7 @@ impl<'a> Scene<'a> {
         let mut outcome = play(self, &mut server);
         if let Err(fault) = &mut outcome {
             self.failed(&mut server, fault);
-            client.fail(&format!("{method} failed: {}", fault.kind));
+            client.fail(&fault.message);
         }
         let code = i64::from(outcome.is_err()) * 13;
         server.note(int("rpc.grpc.status_code", code));
