@@ -3,6 +3,7 @@
 //! Raw OTLP goes in; traces, summaries, services, operations and dependencies come out, exact
 //! and durable at acknowledgement. There is no network in here, and no async runtime.
 
+pub mod formats;
 pub mod otlp;
 pub mod world;
 

@@ -219,7 +219,7 @@ fn context_of(message: &[u8]) -> Result<Cow<'_, [u8]>> {
             continue;
         }
         match &mut context {
-            Cow::Borrowed(empty) if empty.is_empty() => context = Cow::Borrowed(field.raw),
+            Cow::Borrowed([]) => context = Cow::Borrowed(field.raw),
             grown => grown.to_mut().extend_from_slice(field.raw),
         }
     }

@@ -13,7 +13,7 @@ use spanlake::Stats;
 
 use super::book::{Book, Histograms, Label, Number};
 use super::process::Process;
-use crate::cli::version::{REVISION, SEGMENT_FORMAT, VERSION};
+use crate::cli::version::{REVISION, VERSION};
 
 /// Doors through which spans come in.
 pub const TRANSPORTS: &[&str] = &["grpc", "http"];
@@ -115,7 +115,7 @@ impl Metrics {
             [
                 ("version", VERSION.to_owned()),
                 ("revision", REVISION.to_owned()),
-                ("format", SEGMENT_FORMAT.to_string()),
+                ("format", spanlake::formats::SEGMENT.to_string()),
             ],
         );
         let accepted = b.counters(
