@@ -88,7 +88,7 @@ async fn everybody_else(server: &Server, round: u32) {
                 search_depth: 5,
                 ..TraceQueryParameters::default()
             };
-            let request = FindTracesRequest { query: Some(query), ..FindTracesRequest::default() };
+            let request = FindTracesRequest { query: Some(query) };
             let mut stream = reader.find_traces(request).await.expect("FindTraces").into_inner();
             assert!(stream.message().await.expect("a chunk").is_some());
         }),
