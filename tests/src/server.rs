@@ -111,6 +111,8 @@ impl Launch {
         let output = |file: &File| Stdio::from(file.try_clone().expect("a handle"));
         let child = Command::new(&words[0])
             .args(&words[1..])
+            // A test's own variable would be one more warning.
+            .env_remove("SPANLAKE_BIN")
             .envs(self.environment)
             .stdin(Stdio::null())
             .stdout(output(log.as_file()))
