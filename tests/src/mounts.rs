@@ -29,7 +29,8 @@ impl Room {
             .spawn()
             .ok()?;
         let mut word = String::new();
-        let said = holder.stdout.take().and_then(|out| BufReader::new(out).read_line(&mut word).ok());
+        let said =
+            holder.stdout.take().and_then(|out| BufReader::new(out).read_line(&mut word).ok());
         let room = Self { holder, directory };
         (said.is_some() && word.trim() == "mounted" && room.run(&["true"])).then_some(room)
     }

@@ -353,7 +353,8 @@ fn unchunk(mut raw: &[u8]) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     loop {
         let line = raw.windows(2).position(|w| w == b"\r\n")?;
-        let length = usize::from_str_radix(std::str::from_utf8(&raw[..line]).ok()?.trim(), 16).ok()?;
+        let length =
+            usize::from_str_radix(std::str::from_utf8(&raw[..line]).ok()?.trim(), 16).ok()?;
         raw = &raw[line + 2..];
         if length == 0 {
             return Some(body);

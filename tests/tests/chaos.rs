@@ -218,9 +218,12 @@ async fn no_acked_batch_is_lost_and_none_is_half_there() {
     server.stop();
     let server = Launch::new(directory.path()).start();
     verify(&server, &ledger, &all, "after an orderly shutdown").await;
-    let count = |wanted: Fate| ledger.lock().expect("ledger").values().filter(|f| **f == wanted).count();
+    let count =
+        |wanted: Fate| ledger.lock().expect("ledger").values().filter(|f| **f == wanted).count();
     let (acked, present, absent) = (count(Fate::Acked), count(Fate::Present), count(Fate::Absent));
-    println!("{kills} kills: {acked} batches acked; of the others {present} whole, {absent} absent");
+    println!(
+        "{kills} kills: {acked} batches acked; of the others {present} whole, {absent} absent"
+    );
     assert!(acked as u64 >= kills, "the writers got somewhere");
     assert!(present + absent > 0 || kills < 10, "some kill hit an Export in flight");
 }

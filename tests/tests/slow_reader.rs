@@ -55,32 +55,44 @@ async fn everybody_else(server: &Server, round: u32) {
         assert!(done.is_ok(), "round {round}: {what} has no answer after {:?}", start.elapsed());
     };
     let small = [1; 16];
-    timed("Export", &mut Work(async || {
-        let bytes = batch(small, round, 1, 10);
-        writer.export(RawMessage(bytes.into())).await.expect("Export");
-    }))
+    timed(
+        "Export",
+        &mut Work(async || {
+            let bytes = batch(small, round, 1, 10);
+            writer.export(RawMessage(bytes.into())).await.expect("Export");
+        }),
+    )
     .await;
-    timed("GetServices", &mut Work(async || {
-        let answer = reader.get_services(GetServicesRequest {}).await.expect("GetServices");
-        assert_eq!(answer.into_inner().services, ["sleepy"]);
-    }))
+    timed(
+        "GetServices",
+        &mut Work(async || {
+            let answer = reader.get_services(GetServicesRequest {}).await.expect("GetServices");
+            assert_eq!(answer.into_inner().services, ["sleepy"]);
+        }),
+    )
     .await;
-    timed("GetTraces", &mut Work(async || {
-        let stream = reader.get_traces(ask(small)).await.expect("GetTraces").into_inner();
-        assert_eq!(read_rest(stream).await.values().sum::<u64>(), u64::from(round) + 1);
-    }))
+    timed(
+        "GetTraces",
+        &mut Work(async || {
+            let stream = reader.get_traces(ask(small)).await.expect("GetTraces").into_inner();
+            assert_eq!(read_rest(stream).await.values().sum::<u64>(), u64::from(round) + 1);
+        }),
+    )
     .await;
-    timed("FindTraces", &mut Work(async || {
-        let query = TraceQueryParameters {
-            service_name: "sleepy".to_owned(),
-            operation_name: "step 0".to_owned(),
-            search_depth: 5,
-            ..TraceQueryParameters::default()
-        };
-        let request = FindTracesRequest { query: Some(query), ..FindTracesRequest::default() };
-        let mut stream = reader.find_traces(request).await.expect("FindTraces").into_inner();
-        assert!(stream.message().await.expect("a chunk").is_some());
-    }))
+    timed(
+        "FindTraces",
+        &mut Work(async || {
+            let query = TraceQueryParameters {
+                service_name: "sleepy".to_owned(),
+                operation_name: "step 0".to_owned(),
+                search_depth: 5,
+                ..TraceQueryParameters::default()
+            };
+            let request = FindTracesRequest { query: Some(query) };
+            let mut stream = reader.find_traces(request).await.expect("FindTraces").into_inner();
+            assert!(stream.message().await.expect("a chunk").is_some());
+        }),
+    )
     .await;
     assert_eq!(server.admin("GET", "/healthz").expect("healthz").status, 200, "round {round}");
 }
@@ -176,11 +188,10 @@ async fn a_sleeper_does_not_hold_up_a_shutdown() {
     let start = Instant::now();
     server.signal(rustix::process::Signal::TERM);
     // wait() polls, so it must not hold the runtime's threads.
-    let (status, server) = tokio::task::spawn_blocking(move || {
-        (server.wait(Duration::from_secs(20)), server)
-    })
-    .await
-    .expect("waiting");
+    let (status, server) =
+        tokio::task::spawn_blocking(move || (server.wait(Duration::from_secs(20)), server))
+            .await
+            .expect("waiting");
     let took = start.elapsed();
     assert!(status.is_some_and(|s| s.success()), "after {took:?}: {status:?}\n{}", server.words());
     assert!(took < Duration::from_secs(12), "the shutdown took {took:?} with a timeout of 3 s");
