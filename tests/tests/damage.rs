@@ -21,7 +21,7 @@ struct Ear(Mutex<Vec<String>>);
 impl Observer for Ear {
     fn observe(&self, event: &Event) {
         let loss = match event {
-            Event::LogDamaged { .. } | Event::SegmentDamaged { .. } => true,
+            Event::LogDamaged { .. } => true,
             // The last frames of a log are never told from a torn tail, which is cut and named.
             Event::Recovered { torn_bytes, .. } => *torn_bytes > 0,
             _ => false,
@@ -50,8 +50,17 @@ fn sound(dice: &mut Dice) -> (MemFiles, Model, Universe) {
     (files.killed_now(), model, universe)
 }
 
+/// What was done to a directory.
+struct Spoiled {
+    file: String,
+    how: String,
+    /// A log without its end: its length stands nowhere else, so a cut between two frames is
+    /// beyond telling.
+    lost_end: bool,
+}
+
 /// Spoils one file; says how.
-fn spoil(files: &MemFiles, dice: &mut Dice) -> (String, String) {
+fn spoil(files: &MemFiles, dice: &mut Dice) -> Spoiled {
     let names: Vec<String> = files.names().into_iter().filter(|n| files.size(n) > 0).collect();
     let name: String = dice.pick(&names).clone();
     let size = files.size(&name);
@@ -72,7 +81,8 @@ fn spoil(files: &MemFiles, dice: &mut Dice) -> (String, String) {
         3 => drop(bytes.drain(at..end)),
         _ => bytes[at] ^= 1 << bit,
     });
-    (name, told)
+    let lost_end = name.starts_with("wal/") && how < 2;
+    Spoiled { file: name, how: told, lost_end }
 }
 
 /// True where every span of `part` is in `whole`, no copy more.
@@ -83,13 +93,15 @@ fn within(part: &Multiset, whole: Option<&Multiset>) -> bool {
 fn damage_case(seed: u64) {
     let mut dice = Dice::new(seed);
     let (files, model, universe) = sound(&mut dice);
-    let (file, how) = spoil(&files, &mut dice);
+    let Spoiled { file, how, lost_end } = spoil(&files, &mut dice);
     let case = format!("seed {seed}: {file} {how}");
     let named = |error: &spanlake::Error| {
         let kind = matches!(error.kind(), ErrorKind::Corrupted | ErrorKind::Format);
         assert!(kind, "{case}: {:?} {error}", error.kind());
         let short = file.rsplit('/').next().unwrap_or(&file);
-        assert!(error.message().contains(short), "{case}: the file is named: {error}");
+        let told = error.message().contains(short)
+            || file == "FORMAT" && error.message().contains("data directory has format");
+        assert!(told, "{case}: the file is named: {error}");
     };
     let ear = Arc::new(Ear::default());
     let options = Options { observer: ear.clone(), ..Options::default() };
@@ -124,7 +136,7 @@ fn damage_case(seed: u64) {
         assert!(sound, "{case}: trace {} holds what nobody sent", TraceId(*id));
     }
     let told = ear.0.lock().expect("an ear").clone();
-    if complete && found.traces != model.traces {
+    if complete && found.traces != model.traces && !lost_end {
         assert!(!told.is_empty(), "{case}: spans are missing and nobody said so");
     }
 

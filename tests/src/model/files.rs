@@ -383,7 +383,12 @@ impl LogHandle {
     fn apply(&mut self, change: Change) -> io::Result<()> {
         // The disk stays locked, so that no crash image is taken in between.
         let mut disk = self.files.lock();
-        self.files.change(&mut disk, Fault::WriteFails)?;
+        // Cutting a file needs no space.
+        let needs = match change {
+            Change::Write(..) => Fault::WriteFails,
+            Change::Truncate(_) => Fault::SyncFails,
+        };
+        self.files.change(&mut disk, needs)?;
         let mut log = open(&self.inode);
         change.apply(&mut log.seen);
         log.pending.push(change);
