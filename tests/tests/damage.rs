@@ -54,8 +54,8 @@ fn sound(dice: &mut Dice) -> (MemFiles, Model, Universe) {
 struct Spoiled {
     file: String,
     how: String,
-    /// A log without its end: its length stands nowhere else, so a cut between two frames is
-    /// beyond telling.
+    /// A log without its end, or with all that follows a place out of step: its length stands
+    /// nowhere else, so this is beyond telling from a tail that was never acknowledged.
     lost_end: bool,
 }
 
@@ -81,7 +81,7 @@ fn spoil(files: &MemFiles, dice: &mut Dice) -> Spoiled {
         3 => drop(bytes.drain(at..end)),
         _ => bytes[at] ^= 1 << bit,
     });
-    let lost_end = name.starts_with("wal/") && how < 2;
+    let lost_end = name.starts_with("wal/") && [0, 1, 3].contains(&how);
     Spoiled { file: name, how: told, lost_end }
 }
 
