@@ -14,7 +14,12 @@ pub mod otlp {
     };
 }
 
-#[expect(missing_docs, unreachable_pub, reason = "generated code")]
+#[expect(
+    missing_docs,
+    unreachable_pub,
+    clippy::allow_attributes_without_reason,
+    reason = "generated code"
+)]
 mod generated {
     pub mod jaeger {
         pub mod storage {

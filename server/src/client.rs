@@ -34,6 +34,11 @@ pub struct Place {
 }
 
 impl Place {
+    /// This server.
+    pub fn server(address: Address) -> Self {
+        Self { server: Some(address), data_dir: None }
+    }
+
     /// Connects, or opens the directory.
     ///
     /// # Errors

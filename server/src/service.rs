@@ -14,16 +14,21 @@ mod tenancy;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use spanlake::Store;
 use tokio::sync::Semaphore;
 
 pub use meter::{Meter, NoMeter};
 pub use question::Question;
+pub use read::Chunks;
 pub use tenancy::tenancy;
 
 /// Largest Export and largest HTTP body, compressed or not.
 pub const EXPORT_BYTES_MAX: usize = 64 << 20;
+
+/// How long a request waits for its share of a limit before it is refused.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What may be in flight at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,12 +38,23 @@ pub struct Limits {
     pub export_bytes: usize,
     /// Reads on blocking threads at once, default four for each CPU. A slow client holds none.
     pub reads: usize,
+    /// Answers that are being streamed at once, default 128; each holds at most a few pieces of
+    /// 1 MiB. Past it a question waits for two seconds, then is refused.
+    pub streams: usize,
+    /// How long a client may leave a piece untaken before its stream ends with an error, default
+    /// one minute: what it pins is needed by others.
+    pub stall: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         let cpus = std::thread::available_parallelism().map_or(2, usize::from);
-        Self { export_bytes: 256 << 20, reads: cpus * 4 }
+        Self {
+            export_bytes: 256 << 20,
+            reads: cpus * 4,
+            streams: 128,
+            stall: Duration::from_secs(60),
+        }
     }
 }
 
@@ -51,6 +67,7 @@ pub struct Service {
     draining: AtomicBool,
     export_budget: Arc<Semaphore>,
     read_slots: Arc<Semaphore>,
+    stream_slots: Arc<Semaphore>,
     rejections: rejections::Rejections,
 }
 
@@ -64,6 +81,7 @@ impl Service {
             draining: AtomicBool::new(false),
             export_budget: Arc::new(Semaphore::new(export::pieces(limits.export_bytes) as usize)),
             read_slots: Arc::new(Semaphore::new(limits.reads.max(1))),
+            stream_slots: Arc::new(Semaphore::new(limits.streams.max(1))),
             rejections: rejections::Rejections::default(),
         }
     }

@@ -15,6 +15,12 @@ use tonic::{Code, Status};
 /// (jaeger-contract §1.5).
 const DOMAIN: &str = "jaeger.storage.v2";
 
+/// Reason: the request names a tenant or namespace.
+pub const TENANCY_UNSUPPORTED: &str = "TENANCY_UNSUPPORTED";
+
+/// Reason: the message or body is larger than the limit.
+pub const TOO_LARGE: &str = "TOO_LARGE";
+
 /// When to come back where the engine names no time. OTLP senders retry RESOURCE_EXHAUSTED only
 /// if it carries a time.
 const RETRY_DEFAULT: Duration = Duration::from_secs(1);
@@ -75,6 +81,8 @@ impl Refusal {
     /// The stable word of metrics.
     pub fn word(&self) -> &'static str {
         match self.code {
+            _ if self.reason == Some(TENANCY_UNSUPPORTED) => "tenancy",
+            _ if self.reason == Some(TOO_LARGE) => "too_large",
             Code::InvalidArgument => "invalid",
             Code::ResourceExhausted => "exhausted",
             Code::Unavailable => "unavailable",

@@ -1,1 +1,6 @@
 //! The workshop of the end-to-end tests.
+
+pub mod e2e;
+pub mod model;
+pub mod server;
+pub mod syscalls;

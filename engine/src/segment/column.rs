@@ -2,21 +2,19 @@
 //! writer and reader. Typed values in, page bytes out, and the reverse; pages are checked against
 //! their CRC before they come here. Which pages, and where they lie, is not known here.
 
+use std::sync::Arc;
+
+use super::BLOCK_ROWS;
+use super::page::Source;
 use bytes::Bytes;
 use parquet::basic::Compression;
-use parquet::column::page::PageReader;
 use parquet::column::reader::ColumnReaderImpl;
 use parquet::column::writer::ColumnWriterImpl;
 use parquet::data_type::DataType;
 use parquet::errors::{ParquetError, Result};
-use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::properties::WriterPropertiesPtr;
-use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescPtr;
-use std::sync::Arc;
-
-use super::BLOCK_ROWS;
 
 pub(super) use parquet::column::writer::ColumnCloseResult;
 
@@ -93,35 +91,17 @@ fn split_pages(bytes: Bytes, mut close: ColumnCloseResult) -> Result<Encoded> {
     Ok(Encoded { bytes, close, dictionary, pages })
 }
 
-/// Some pages of a column, as read and checked.
-#[derive(Debug)]
-pub(super) struct Pages {
-    /// The dictionary page where there is one, then data pages that follow each other.
-    pub(super) bytes: Bytes,
-    /// Length of the dictionary page, 0 where there is none.
-    pub(super) dictionary: usize,
-    /// Rows in the data pages.
-    pub(super) rows: usize,
-}
-
-/// The values of `take` rows behind `skip`, and for an optional column which are there.
+/// The values of `take` rows behind `skip`, and for an optional column which are there. `pages`
+/// are whole and checked: the dictionary page where there is one, then data pages in order.
 pub(super) fn decode<T: DataType>(
     column: &ColumnDescPtr,
     compression: Compression,
-    pages: Pages,
+    pages: Vec<Bytes>,
     skip: usize,
     take: usize,
 ) -> Result<(Vec<T::T>, Vec<i16>)> {
     let short = || ParquetError::EOF("a column has too few rows".to_owned());
-    let chunk = ColumnChunkMetaData::builder(Arc::clone(column))
-        .set_compression(compression)
-        .set_num_values(pages.rows as i64)
-        .set_total_compressed_size(pages.bytes.len() as i64)
-        .set_data_page_offset(pages.dictionary as i64)
-        .set_dictionary_page_offset((pages.dictionary > 0).then_some(0))
-        .build()?;
-    let source: Box<dyn PageReader> =
-        Box::new(SerializedPageReader::new(Arc::new(pages.bytes), &chunk, pages.rows, None)?);
+    let source = Box::new(Source::new(pages, compression));
     let mut reader = ColumnReaderImpl::<T>::new(Arc::clone(column), source);
     if skip > 0 && reader.skip_records(skip)? != skip {
         return Err(short());

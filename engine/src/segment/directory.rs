@@ -89,6 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::single_range_in_vec_init, reason = "one range is what is meant")]
     fn finds_every_trace_also_where_fingerprints_collide() {
         let traces = [(900, 2), (u64::MAX, 1), (5, 300), (900, 7), (0, 1)];
         let directory = Directory::decode(&encode(&traces), 311).unwrap();

@@ -2,15 +2,14 @@
 //! more than this: its key-value metadata says which format the file has (`spanlake.format`),
 //! where the blob lies with its CRC-32C (`spanlake.blob` = offset,length,crc), and the CRC-32C of
 //! everything behind the blob, footer and closing magic included (`spanlake.tail`, computed with
-//! its own digits as zeros). A walk over Thrift's compact protocol finds the entries and skips all
-//! else; it neither allocates nor recurses by what the bytes say.
+//! its own digits as zeros).
 //!
-//! Sources: <https://parquet.apache.org/docs/file-format/>,
-//! <https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>.
+//! Source: <https://parquet.apache.org/docs/file-format/>.
 
 use std::ops::Range;
 
 use super::blob::{Cursor, Parsed};
+use super::thrift::{BINARY, STRUCT, list_header, next_field, skip};
 
 pub(super) const FORMAT_KEY: &str = "spanlake.format";
 pub(super) const BLOB_KEY: &str = "spanlake.blob";
@@ -23,8 +22,6 @@ pub(super) const CLOSING_BYTES: usize = 8;
 
 /// `FileMetaData.key_value_metadata`.
 const KEY_VALUES_FIELD: i64 = 5;
-/// Parquet nests its metadata about eight deep.
-const DEPTH_MAX: usize = 32;
 
 /// What the footer says.
 #[derive(Debug, PartialEq, Eq)]
@@ -134,7 +131,7 @@ fn value_of(footer: &[u8], key: &str) -> Parsed<Option<Range<usize>>> {
     let mut field = 0;
     while let Some(kind) = next_field(&mut cursor, &mut field)? {
         if field != KEY_VALUES_FIELD {
-            skip(&mut cursor, kind, 0)?;
+            skip(&mut cursor, kind)?;
             continue;
         }
         let (count, kind) = list_header(&mut cursor)?;
@@ -162,65 +159,8 @@ fn key_value<'a>(cursor: &mut Cursor<'a>, footer: &'a [u8]) -> Parsed<(&'a [u8],
                 let length = cursor.bytes()?.len();
                 value = cursor.at() - length..cursor.at();
             }
-            _ => skip(cursor, kind, 0)?,
+            _ => skip(cursor, kind)?,
         }
     }
     Ok((key, value))
-}
-
-const BINARY: u8 = 8;
-const STRUCT: u8 = 12;
-
-/// The next field's type, its number in `field`; `None` at the end of the struct.
-fn next_field(cursor: &mut Cursor<'_>, field: &mut i64) -> Parsed<Option<u8>> {
-    let head = cursor.u8()?;
-    if head == 0 {
-        return Ok(None);
-    }
-    match head >> 4 {
-        0 => {
-            let zigzag = cursor.varint()?;
-            *field = (zigzag >> 1) as i64 ^ -((zigzag & 1) as i64);
-        }
-        delta => *field = field.saturating_add(i64::from(delta)),
-    }
-    Ok(Some(head & 15))
-}
-
-fn list_header(cursor: &mut Cursor<'_>) -> Parsed<(usize, u8)> {
-    let head = cursor.u8()?;
-    let kind = head & 15;
-    match head >> 4 {
-        15 => Ok((cursor.count(1)?, kind)),
-        count => Ok((usize::from(count), kind)),
-    }
-}
-
-fn skip(cursor: &mut Cursor<'_>, kind: u8, depth: usize) -> Parsed<()> {
-    if depth > DEPTH_MAX {
-        return Err("its footer is nested too deep");
-    }
-    match kind {
-        // A field's boolean lies in its type.
-        1 | 2 => {}
-        3 => drop(cursor.u8()?),
-        4..=6 => drop(cursor.varint()?),
-        7 => drop(cursor.u64()?),
-        BINARY => drop(cursor.bytes()?),
-        9 | 10 => {
-            let (count, kind) = list_header(cursor)?;
-            for _ in 0..count {
-                // In a list a boolean takes a byte.
-                skip(cursor, if kind <= 2 { 3 } else { kind }, depth + 1)?;
-            }
-        }
-        STRUCT => {
-            let mut field = 0;
-            while let Some(kind) = next_field(cursor, &mut field)? {
-                skip(cursor, kind, depth + 1)?;
-            }
-        }
-        _ => return Err("its footer is not Thrift as Parquet uses it"),
-    }
-    Ok(())
 }

@@ -14,11 +14,15 @@ mod bloom;
 mod column;
 mod directory;
 mod footer;
+mod index;
+mod page;
 mod pages;
 mod payload;
 mod read;
+mod rows;
 mod schema;
 mod tables;
+mod thrift;
 mod verify;
 mod write;
 

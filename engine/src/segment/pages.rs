@@ -5,10 +5,10 @@
 
 use std::ops::Range;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::blob::{Cursor, Parsed, put_u32, put_varint};
-use super::column::{Encoded, Pages};
+use super::column::Encoded;
 use super::footer::MAGIC;
 use super::schema::Column;
 use crate::world::ReadFile;
@@ -180,7 +180,8 @@ impl Place {
 /// Pages of one column that cover the rows asked for.
 #[derive(Debug)]
 pub(super) struct Fetched {
-    pub(super) pages: Pages,
+    /// The dictionary page where there is one, then data pages in order.
+    pub(super) pages: Vec<Bytes>,
     /// Rows of the pages before the first row asked for.
     pub(super) skip: usize,
     /// Rows asked for.
@@ -231,21 +232,9 @@ fn assemble(
     for place in places(chunk, pages) {
         checked.push(checked_page(parts, place)?);
     }
-    let bytes = match checked.as_slice() {
-        [one] => one.clone(),
-        several => {
-            let mut joined = BytesMut::with_capacity(several.iter().map(Bytes::len).sum());
-            several.iter().for_each(|page| joined.extend_from_slice(page));
-            joined.freeze()
-        }
-    };
     let first = pages.first().map_or(rows.start, |page| page.first_row);
     Ok(Fetched {
-        pages: Pages {
-            bytes,
-            dictionary: chunk.dictionary.map_or(0, |place| place.length as usize),
-            rows: pages.iter().map(|page| page.rows as usize).sum(),
-        },
+        pages: checked,
         skip: rows.start.saturating_sub(first) as usize,
         take: rows.len(),
     })

@@ -104,7 +104,8 @@ impl Column {
     }
 }
 
-/// Astronomy, bytes a span: see docs/benchmarks.md.
+/// Astronomy: 53.7 B/span at level 1, 53.3 at 3, 50.5 at 6; 1 and 3 cost the same time within
+/// noise, 6 about 1 us a span more.
 const ZSTD_LEVEL: i32 = 3;
 /// A dictionary beyond this is given up: every point read decodes it.
 const DICTIONARY_BYTES_MAX: usize = 256 << 10;
@@ -117,6 +118,7 @@ pub(super) fn descriptor() -> Result<SchemaDescPtr> {
 
 /// How columns of one kind, dense or sparse, are written.
 pub(super) fn properties(schema: &SchemaDescriptor, sparse: bool) -> WriterPropertiesPtr {
+    // Pages of 512 rows cost 6 B/span on astronomy, of 2,048 save 3 and double a point read.
     let page_rows = if sparse { BLOCK_ROWS * GROUP_BLOCKS } else { BLOCK_ROWS };
     let mut builder = base()
         .set_write_batch_size(BLOCK_ROWS)

@@ -37,8 +37,8 @@ impl Segment {
 
     /// The opening magic is the one part of the file that no checksum covers.
     fn verify_head(&self) -> Result<()> {
-        let length = footer::MAGIC.len() as u64;
-        let head = self.file().read_many(&[0..length]);
+        let head = 0..footer::MAGIC.len() as u64;
+        let head = self.file().read_many(std::slice::from_ref(&head));
         match head.ok().and_then(|mut parts| parts.pop()) {
             Some(head) if head == footer::MAGIC[..] => Ok(()),
             _ => Err(self.damaged("it does not begin as a Parquet file")),

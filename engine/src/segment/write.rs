@@ -28,16 +28,15 @@ use super::{
 use crate::error::{Error, Result};
 use crate::span::{ResourceContext, ScopeContext, SpanRow};
 
+/// Gives the hashes a row can be looked up by.
+pub(crate) type TermsOf<'a> = dyn FnMut(&SpanRow, &mut dyn FnMut(u64)) + 'a;
+
 /// Builds a segment of rows in segment order: traces contiguous, by (earliest start, trace id);
-/// the spans of a trace by (start, span id, span bytes). `terms` yields the hashes a row can be
-/// looked up by.
+/// the spans of a trace by (start, span id, span bytes). `terms` may repeat a hash.
 ///
 /// # Errors
 /// `Internal` where the rows are none, out of order, or more than a segment holds.
-pub(crate) fn build(
-    rows: &[SpanRow],
-    terms: &mut dyn FnMut(&SpanRow, &mut dyn FnMut(u64)),
-) -> Result<Built> {
+pub(crate) fn build(rows: &[SpanRow], terms: &mut TermsOf<'_>) -> Result<Built> {
     if rows.is_empty() || i32::try_from(rows.len()).is_err() {
         return Err(Error::internal(format!("a segment cannot have {} rows", rows.len())));
     }
@@ -123,7 +122,7 @@ fn write_file(
     traces: &[(u64, u32)],
     facts: &Facts,
     shared: &Shared<'_>,
-    terms: &mut dyn FnMut(&SpanRow, &mut dyn FnMut(u64)),
+    terms: &mut TermsOf<'_>,
 ) -> ParquetResult<(Vec<u8>, usize)> {
     let schema = schema::descriptor()?;
     let mut file =
@@ -168,7 +167,7 @@ fn index(
     facts: &Facts,
     shared: &Shared<'_>,
     pages: Vec<u8>,
-    terms: &mut dyn FnMut(&SpanRow, &mut dyn FnMut(u64)),
+    terms: &mut TermsOf<'_>,
 ) -> std::io::Result<Vec<u8>> {
     let (blocks, blooms) = blocks(rows, terms);
     let mut blob = blob::Writer::default();
@@ -201,10 +200,7 @@ fn encode_facts(facts: &Facts) -> Vec<u8> {
 }
 
 /// Start bounds of each block, and its filter.
-fn blocks(
-    rows: &[SpanRow],
-    terms: &mut dyn FnMut(&SpanRow, &mut dyn FnMut(u64)),
-) -> (Vec<u8>, Blooms) {
+fn blocks(rows: &[SpanRow], terms: &mut TermsOf<'_>) -> (Vec<u8>, Blooms) {
     let mut bounds = Vec::new();
     let mut blooms = Blooms::default();
     let mut hashes = Vec::new();

@@ -6,7 +6,11 @@
 
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Parser, Subcommand};
+
+use crate::{demo, eyes};
+use version::VERSION;
 
 pub mod exit;
 pub mod say;
@@ -31,6 +35,9 @@ Examples:
   spanlake serve                                  store traces in ./spanlake-data
   spanlake serve --data-dir /data --listen_host 0.0.0.0
   spanlake serve --config spanlake.yaml --set retention.time=72h
+  spanlake demo                                   a server with a small shop, drawn here
+  spanlake traces --service checkout --status error --min-duration 1s --since 2h
+  spanlake trace 5b8efff798038103d269b633813fc60c
   spanlake config print                           every key, its value and who set it
 
 Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 directory locked, 4 format or corruption";
@@ -40,6 +47,14 @@ Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 directory locked, 4 fo
 enum Command {
     /// Run the server: OTLP and Jaeger's storage API, on one data directory
     Serve(serve::ServeArgs),
+    /// Start a server with a small living shop, and draw what it stores
+    Demo(demo::DemoArgs),
+    /// List services with the figures of the newest traces
+    Services(eyes::ServicesArgs),
+    /// Search traces, newest first
+    Traces(eyes::TracesArgs),
+    /// Draw one trace as a waterfall
+    Trace(eyes::TraceArgs),
     /// Check or print the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -57,14 +72,48 @@ pub fn main() -> ExitCode {
             let code = if error.use_stderr() { exit::USAGE } else { exit::DONE };
             // Nothing is left to tell where even the message cannot be written.
             let _ = error.print();
+            if let Some(verb) = reserved(&error) {
+                say::err(&format!("\n`{verb}` is a verb of a later version; this is {VERSION}."));
+            }
             code.into()
         }
+    }
+}
+
+/// Verbs whose names are promised and whose code is not written.
+const RESERVED: &[&str] = &[
+    "stats",
+    "segments",
+    "retention",
+    "delete",
+    "hold",
+    "compact",
+    "flush",
+    "snapshot",
+    "restore",
+    "export",
+    "import",
+    "repair",
+    "explain",
+    "sql",
+    "support-bundle",
+];
+
+/// The verb that was asked for, where it is one of a later version.
+fn reserved(error: &clap::Error) -> Option<&'static str> {
+    match error.get(ContextKind::InvalidSubcommand) {
+        Some(ContextValue::String(verb)) => RESERVED.iter().find(|held| *held == verb).copied(),
+        _ => None,
     }
 }
 
 fn dispatch(command: Command) -> ExitCode {
     match command {
         Command::Serve(args) => serve::run(&args),
+        Command::Demo(args) => demo::run(args),
+        Command::Services(args) => eyes::services(args),
+        Command::Traces(args) => eyes::traces(args),
+        Command::Trace(args) => eyes::trace(args),
         Command::Config(command) => config::run(command),
         Command::Verify(args) => verify::run(&args),
         Command::Version(args) => version::run(&args),

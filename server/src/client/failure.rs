@@ -45,13 +45,19 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
+impl From<crate::life::fault::Fault> for Failure {
+    fn from(fault: crate::life::fault::Fault) -> Self {
+        Self { exit: fault.exit, message: fault.message }
+    }
+}
+
 impl From<spanlake::Error> for Failure {
     fn from(error: spanlake::Error) -> Self {
         match error.kind() {
             ErrorKind::Locked => Self {
                 exit: exit::LOCKED,
                 message: format!(
-                    "{error}; ask the server that has it: --server URL instead of --data-dir"
+                    "{error}; or ask the server that has it, with --server URL instead of --data-dir"
                 ),
             },
             ErrorKind::Format | ErrorKind::Corrupted => {
@@ -80,7 +86,7 @@ mod tests {
         let failure = Failure::from(spanlake::Error::new(ErrorKind::Locked, "held by pid 7"));
         assert_eq!(
             failure.message(),
-            "held by pid 7; ask the server that has it: --server URL instead of --data-dir"
+            "held by pid 7; or ask the server that has it, with --server URL instead of --data-dir"
         );
     }
 }

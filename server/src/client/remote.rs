@@ -146,13 +146,19 @@ impl Remote {
         let address = &self.address;
         let message = status.message();
         Failure::failed(match status.code() {
-            Code::Unimplemented => format!(
-                "{address} answers, but does not offer Jaeger's storage API v2; is it Spanlake's gRPC port (17271 by default)?"
-            ),
+            Code::Unimplemented => not_ours(address),
+            // What tonic makes of an answer that is not gRPC at all.
+            Code::Internal if message.starts_with("protocol error") => not_ours(address),
             Code::Unavailable => format!("{address} is not available: {message}"),
             code => format!("{address} answered {code:?}: {message}"),
         })
     }
+}
+
+fn not_ours(address: &Address) -> String {
+    format!(
+        "{address} answers, but does not offer Jaeger's storage API v2; is it Spanlake's gRPC port (17271 by default)?"
+    )
 }
 
 /// Jaeger's form of the question: absent = open, durations 0 = open.

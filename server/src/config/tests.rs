@@ -258,3 +258,22 @@ fn what_is_printed_can_be_read_again() {
     };
     assert_eq!(texts(&first), texts(&second));
 }
+
+proptest::proptest! {
+    /// Whatever a file, a flag or a variable holds, the answer is values or words, not a panic.
+    #[test]
+    fn nothing_that_is_written_crashes(
+        file_text in "([a-z._]{0,6}|[-:\\[\\]{}&*!|>'\"%@`#,? \n\t~$é\u{0}])*",
+        value in ".*",
+        number in "[0-9.]{0,24}[a-zA-Zµ%]{0,4}",
+    ) {
+        let (_dir, path) = file(&file_text);
+        let _ = Config::load(&sources(Some(&path), &[], &[]));
+        for text in [&value, &number] {
+            for key in KEYS {
+                let _ = Config::load(&sources(None, &[], &[(key.name, text)]));
+                let _ = Config::load(&sources(None, &[(&key.env(), text)], &[]));
+            }
+        }
+    }
+}

@@ -4,6 +4,8 @@
 //! failed, what it links to, which slow statement it ran), on request everything it carries. What
 //! is cut is counted.
 
+use std::collections::HashSet;
+
 use super::model::{Span, Trace, attribute, hex, value_text};
 use super::otlp::{Event, KeyValue};
 use super::text::{clean, clean_lines, plural};
@@ -35,38 +37,70 @@ fn alarm(text: impl AsRef<str>) -> Detail {
     Detail { text: clean(text.as_ref()), alarming: true }
 }
 
-/// The lines below `span`.
-pub(crate) fn of(span: &Span, trace: &Trace, everything: bool) -> Vec<Detail> {
-    let mut lines = failures(span);
-    links(span, everything, &mut lines);
-    if everything {
-        all_attributes(span, &mut lines);
-        all_events(span, trace.start(), &mut lines);
-    } else if span.is_error() || span.duration() >= (trace.duration() / SLOW_SHARE).max(1) {
-        let statement = STATEMENTS.iter().find_map(|key| span.attribute(key));
-        lines.extend(statement.map(|s| calm(one_space(&s))));
-    }
-    lines
+/// What the lines of all drawn spans have in common.
+#[derive(Debug)]
+pub(crate) struct Details {
+    trace_start: u64,
+    /// From this duration on a statement is worth a line.
+    slow: u64,
+    everything: bool,
+    /// Messages of the exceptions: a status that only repeats one on its way up says nothing new.
+    told: HashSet<String>,
 }
 
-/// Exceptions, and the status message where it says more.
-fn failures(span: &Span) -> Vec<Detail> {
-    let exceptions: Vec<String> =
-        span.events.iter().filter(|e| e.name.as_ref() == b"exception").map(exception).collect();
-    let message = String::from_utf8_lossy(&span.status_message);
-    let mut lines = Vec::new();
-    if span.is_error()
-        && !message.is_empty()
-        && !exceptions.iter().any(|e| e.contains(message.as_ref()))
-    {
-        lines.push(alarm(format!("! {message}")));
+impl Details {
+    /// For the `drawn` spans of `trace`.
+    pub(crate) fn new<'a>(
+        trace: &Trace,
+        drawn: impl Iterator<Item = &'a Span>,
+        everything: bool,
+    ) -> Self {
+        let exceptions = drawn.flat_map(|s| &s.events).filter(|e| is_exception(e));
+        let told = exceptions.filter_map(|e| attribute(&e.attributes, "exception.message"));
+        Self {
+            trace_start: trace.start(),
+            slow: (trace.duration() / SLOW_SHARE).max(1),
+            everything,
+            told: told.collect(),
+        }
     }
-    lines.extend(exceptions.iter().take(FEW).map(|e| alarm(format!("! {e}"))));
-    let more = exceptions.len().saturating_sub(FEW) as u64;
-    if more > 0 {
-        lines.push(alarm(format!("! … and {}", plural(more, "more exception"))));
+
+    /// The lines below `span`; `above` is the span it hangs on, whose resource and scope are not
+    /// repeated.
+    pub(crate) fn of(&self, span: &Span, above: Option<&Span>) -> Vec<Detail> {
+        let mut lines = self.failures(span);
+        links(span, self.everything, &mut lines);
+        if self.everything {
+            own_attributes(span, &mut lines);
+            context(span, above, &mut lines);
+            all_events(span, self.trace_start, &mut lines);
+        } else if span.is_error() || span.duration() >= self.slow {
+            let statement = STATEMENTS.iter().find_map(|key| span.attribute(key));
+            lines.extend(statement.map(|s| calm(one_space(&s))));
+        }
+        lines
     }
-    lines
+
+    /// Exceptions, and the status message where it says more.
+    fn failures(&self, span: &Span) -> Vec<Detail> {
+        let message = String::from_utf8_lossy(&span.status_message);
+        let news = self.everything || !self.told.contains(message.as_ref());
+        let mut lines = Vec::new();
+        if span.is_error() && !message.is_empty() && news {
+            lines.push(alarm(format!("! {message}")));
+        }
+        let exceptions = span.events.iter().filter(|e| is_exception(e));
+        lines.extend(exceptions.clone().take(FEW).map(|e| alarm(format!("! {}", exception(e)))));
+        let more = exceptions.count().saturating_sub(FEW) as u64;
+        if more > 0 {
+            lines.push(alarm(format!("! … and {}", plural(more, "more exception"))));
+        }
+        lines
+    }
+}
+
+fn is_exception(event: &Event) -> bool {
+    event.name.as_ref() == b"exception"
 }
 
 fn exception(event: &Event) -> String {
@@ -92,18 +126,12 @@ fn links(span: &Span, everything: bool, lines: &mut Vec<Detail>) {
     }
 }
 
-fn all_attributes(span: &Span, lines: &mut Vec<Detail>) {
+fn own_attributes(span: &Span, lines: &mut Vec<Detail>) {
     lines.push(calm(format!("span.id = {}", hex(&span.id))));
     if !span.kind.word().is_empty() {
         lines.push(calm(format!("span.kind = {}", span.kind.word())));
     }
     lines.extend(span.attributes.iter().map(|a| calm(pair(a))));
-    let scope = &span.scope;
-    if !scope.name.is_empty() {
-        let of = |bytes| String::from_utf8_lossy(bytes).into_owned();
-        lines.push(calm(format!("scope = {} {}", of(&scope.name), of(&scope.version))));
-    }
-    lines.extend(span.resource.attributes.iter().map(|a| calm(format!("resource.{}", pair(a)))));
     let dropped = span.dropped;
     for (count, what) in
         [(dropped.attributes, "attribute"), (dropped.events, "event"), (dropped.links, "link")]
@@ -111,6 +139,21 @@ fn all_attributes(span: &Span, lines: &mut Vec<Detail>) {
         if count > 0 {
             lines.push(calm(format!("({} dropped by the client)", plural(count.into(), what))));
         }
+    }
+}
+
+/// Scope and resource where they are not those of the span above.
+fn context(span: &Span, above: Option<&Span>, lines: &mut Vec<Detail>) {
+    let scope = &span.scope;
+    let same =
+        above.is_some_and(|a| a.scope.name == scope.name && a.scope.version == scope.version);
+    if !scope.name.is_empty() && !same {
+        let of = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        lines.push(calm(format!("scope = {} {}", of(&scope.name), of(&scope.version))));
+    }
+    let attributes = &span.resource.attributes;
+    if above.is_none_or(|a| a.resource.attributes != *attributes) {
+        lines.extend(attributes.iter().map(|a| calm(format!("resource.{}", pair(a)))));
     }
 }
 
@@ -151,6 +194,22 @@ fn one_space(text: &str) -> String {
 mod tests {
     use super::super::fixture::shop_trace;
     use super::*;
+
+    fn of(span: &Span, trace: &Trace, everything: bool) -> Vec<Detail> {
+        Details::new(trace, trace.spans.iter(), everything).of(span, None)
+    }
+
+    #[test]
+    fn a_status_is_told_once() {
+        let mut trace = shop_trace();
+        let place = trace.spans.iter_mut().find(|s| s.name.as_ref() == b"PlaceOrder").unwrap();
+        let alone = of(&place.clone(), &shop_trace(), false);
+        assert_eq!(alone[0].text, "! payment refused");
+        place.status_message = "card expired".into();
+        let place = place.clone();
+        assert_eq!(of(&place, &trace, false), [], "the exception below says it");
+        assert_eq!(of(&place, &trace, true)[0].text, "! card expired");
+    }
 
     #[test]
     fn a_failed_span_says_why_and_names_its_statement() {

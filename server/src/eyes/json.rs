@@ -45,8 +45,9 @@ pub(crate) fn write(trace: &Trace, out: &mut dyn Write) -> io::Result<()> {
         "orphans": trace.orphans(),
         "services": services.collect::<Vec<_>>(),
     });
-    let head = harmless_json(&head.to_string());
-    write!(out, "{},\"spans\":[", head.trim_end_matches('}'))?;
+    let head = head.to_string();
+    let head = harmless_json(head.strip_suffix('}').unwrap_or(&head));
+    write!(out, "{head},\"spans\":[")?;
     let mut spans: Vec<&Span> = trace.spans.iter().collect();
     spans.sort_by_key(|s| s.start);
     let mut separator = "\n";

@@ -24,6 +24,7 @@ pub(crate) mod waterfall;
 mod fixture;
 
 pub use args::{ServicesArgs, TraceArgs, TracesArgs};
+pub(crate) use command::{complain, now, print, sample};
 pub use command::{services, trace, traces};
 pub use model::Trace;
 pub(crate) use model::{TraceBuilder, trace_id_of};

@@ -4,6 +4,7 @@
 //! that cannot move a cursor, change a colour, reverse the reading direction or break a column.
 //! Everything drawn passes through here; nothing here knows what it draws.
 
+use std::borrow::Cow;
 use std::iter::Peekable;
 use std::str::Chars;
 
@@ -141,7 +142,10 @@ pub(crate) fn fit_right(text: &str, columns: usize) -> String {
 /// JSON text in which what a terminal would act on is escaped. serde_json escapes only what JSON
 /// demands (below 0x20); such characters can stand nowhere but inside strings, so replacing them
 /// in the finished text is sound.
-pub(crate) fn harmless_json(json: &str) -> String {
+pub(crate) fn harmless_json(json: &str) -> Cow<'_, str> {
+    if json.is_ascii() && !json.as_bytes().contains(&0x7f) {
+        return Cow::Borrowed(json);
+    }
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
         if matches!(c, '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}') || is_directional(c) {
@@ -150,7 +154,7 @@ pub(crate) fn harmless_json(json: &str) -> String {
             out.push(c);
         }
     }
-    out
+    Cow::Owned(out)
 }
 
 /// Digits in groups of three.
@@ -213,7 +217,8 @@ mod tests {
     #[test]
     fn json_keeps_its_meaning_and_loses_its_teeth() {
         let value = serde_json::json!({"name": "\u{9b}31m\u{202e}x\u{7f}"});
-        let safe = harmless_json(&value.to_string());
+        let json = value.to_string();
+        let safe = harmless_json(&json);
         assert!(!safe.chars().any(|c| c.is_control() || is_directional(c)), "{safe}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&safe).unwrap(), value);
     }

@@ -32,8 +32,8 @@ pub(crate) fn draw(summaries: &[TraceSummary], limit: usize, look: Look) -> Stri
         ("ROOT", Stand::Elastic),
         ("DURATION", Stand::Right),
         ("SPANS", Stand::Right),
-        ("ERRORS", Stand::Right),
-        ("SERVICES", Stand::Right),
+        ("ERRS", Stand::Right),
+        ("SVCS", Stand::Right),
     ]);
     for summary in summaries {
         table.row(row(summary, one_day));
@@ -48,7 +48,12 @@ fn day(nanos: u64) -> String {
 
 fn row(summary: &TraceSummary, one_day: bool) -> Vec<Cell> {
     let start = time::date_time(summary.min_start);
-    let start = if one_day { start.chars().skip("2026-11-21 ".len()).collect() } else { start };
+    // The date or the milliseconds: both would leave no room for the root's name.
+    let start: String = if one_day {
+        start.chars().skip("2026-11-21 ".len()).collect()
+    } else {
+        start.chars().take("2026-11-21 08:12:33".len()).collect()
+    };
     let tone = if summary.error_span_count > 0 { Tone::Error } else { Tone::Plain };
     vec![
         Cell::plain(start),
@@ -131,10 +136,10 @@ mod tests {
             draw(&traces, 20, look(100)),
             "3 traces, newest first; times are UTC on 2026-11-21\n\
              \n\
-             START         TRACE                             ROOT               DURATION  SPANS  ERRORS  SERVICES\n\
-             08:12:33.000  01010101010101010101010101010101  frontend GET /ca…    1.24 s  1,034       0         1\n\
-             08:12:31.500  02020202020202020202020202020202  (no root span)       1.24 s  1,034       1         1\n\
-             08:12:31.000  03030303030303030303030303030303  evil� a b very l…    1.24 s  1,034       2         1\n"
+             START         TRACE                             ROOT                     DURATION  SPANS  ERRS  SVCS\n\
+             08:12:33.000  01010101010101010101010101010101  frontend GET /cart         1.24 s  1,034     0     1\n\
+             08:12:31.500  02020202020202020202020202020202  (no root span)             1.24 s  1,034     1     1\n\
+             08:12:31.000  03030303030303030303030303030303  evil� a b very long op…    1.24 s  1,034     2     1\n"
         );
     }
 
@@ -146,7 +151,7 @@ mod tests {
         assert!(text.starts_with(
             "2 traces, newest first; times are UTC; there may be more than --limit 2\n"
         ));
-        assert!(text.contains("\n2026-11-20 08:12:33.000  0101"), "{text}");
+        assert!(text.contains("\n2026-11-20 08:12:33  0101"), "{text}");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! time axis on the right, and below a span what a reader looks for first (exceptions, links,
 //! slow statements; see `detail`). Widths are settled before colours are added.
 
-use super::detail::{self, Detail};
+use super::detail::{Detail, Details};
 use super::model::{Span, Trace};
 use super::text::{clean, count, cut, fit, fit_right, plural, width};
 use super::tree::{self, GUIDES_MAX, Place, Row};
@@ -30,17 +30,19 @@ pub(crate) fn draw(trace: &Trace, scope: Scope, look: Look) -> String {
     let rows = tree::rows(trace, scope.rows);
     let page = Page::new(trace, &rows, look);
     let mut out = page.heading();
+    let drawn = rows.iter().map(|row| &trace.spans[row.span]);
+    let details = Details::new(trace, drawn, scope.attributes);
     let mut drawn_errors = 0;
-    // The service of the row above on each level: a name is written where it changes.
-    let mut services: Vec<&str> = Vec::new();
+    // The line of ancestors: what they say already is not repeated.
+    let mut ancestors: Vec<&Span> = Vec::new();
     for row in &rows {
         let span = &trace.spans[row.span];
-        services.truncate(row.depth);
-        let inherited = services.last() == Some(&span.service());
-        services.push(span.service());
+        ancestors.truncate(row.depth);
+        let above = ancestors.last().copied();
+        ancestors.push(span);
         drawn_errors += u64::from(span.is_error());
-        page.row(&mut out, row, span, inherited);
-        for line in detail::of(span, trace, scope.attributes) {
+        page.row(&mut out, row, span, above.is_some_and(|a| a.service() == span.service()));
+        for line in details.of(span, above) {
             page.detail(&mut out, row, &line);
         }
     }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use spanlake::{SpanKind, Tenancy, TraceChunk, TraceId};
+use spanlake::{Cancel, SpanKind, Tenancy, TraceId, View};
 use spanlake_proto::jaeger::storage::v2::{
     FindSpansRequest, FindSpansResponse, FindTraceIDsRequest, FindTraceIDsResponse,
     FindTraceSummariesRequest, FindTraceSummariesResponse, FindTracesRequest, FoundTraceId,
@@ -13,15 +13,13 @@ use spanlake_proto::jaeger::storage::v2::{
 };
 use spanlake_proto::raw::RawMessage;
 use spanlake_proto::server::TraceReader;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status};
 
 use super::query::{Pages, Search, search};
 use super::summaries::batches;
-use crate::service::{Service, tenancy};
+use crate::service::{Chunks, Service, tenancy};
 use crate::status::Refusal;
 
 /// The door for traces.
@@ -47,11 +45,9 @@ impl TraceReader for TraceReaderDoor {
         let question = self.0.question("get_traces");
         let tenancy = tenancy(request.metadata().as_ref())?;
         let ids = trace_ids(&request.get_ref().query)?;
-        let traces = self
-            .0
-            .ask(&question, move |view, cancel| Ok(view.get_traces(&tenancy, ids, cancel)))
-            .await?;
-        Ok(Response::new(raw(self.0.stream(question, traces))))
+        let read = move |view: &View, cancel| Ok(view.get_traces(&tenancy, ids, cancel));
+        let chunks = self.0.stream(question, read).await?;
+        Ok(Response::new(raw(chunks)))
     }
 
     async fn find_traces(
@@ -62,11 +58,9 @@ impl TraceReader for TraceReaderDoor {
         let (metadata, _, message) = request.into_parts();
         let (tenancy, search) = asked(metadata.as_ref(), || search(message.query, Pages::Never))?;
         let query = search.query.clone();
-        let traces = self
-            .0
-            .ask(&question, move |view, cancel| view.find_traces(&tenancy, &query, &cancel))
-            .await?;
-        Ok(told(&search, raw(self.0.stream(question, traces))))
+        let read = move |view: &View, cancel: Cancel| view.find_traces(&tenancy, &query, &cancel);
+        let chunks = self.0.stream(question, read).await?;
+        Ok(told(&search, raw(chunks)))
     }
 
     async fn find_spans(
@@ -202,8 +196,8 @@ fn kind(word: &str) -> Result<Option<SpanKind>, Refusal> {
     })
 }
 
-fn raw(chunks: mpsc::Receiver<Result<TraceChunk, Refusal>>) -> Answers<RawMessage> {
-    Box::pin(ReceiverStream::new(chunks).map(|chunk| match chunk {
+fn raw(chunks: Chunks) -> Answers<RawMessage> {
+    Box::pin(chunks.map(|chunk| match chunk {
         Ok(chunk) => Ok(RawMessage(chunk.otlp)),
         Err(refusal) => Err(refusal.into()),
     }))

@@ -51,9 +51,14 @@ impl Fault {
             ErrorKind::Format | ErrorKind::Corrupted => exit::FORMAT,
             _ => exit::FAILED,
         };
-        let hint = hint(data_dir, system_cause(error));
         let shown = data_dir.display();
-        Self { exit, message: format!("cannot open data directory {shown}: {error}{hint}") }
+        let message = match hint(data_dir, system_cause(error)) {
+            // What follows the engine's first clause is its own hint, which knows less of the
+            // process's surroundings than ours.
+            Some(hint) => format!("{}. {hint}", error.message().split("; ").next().unwrap_or("")),
+            None => error.to_string(),
+        };
+        Self { exit, message: format!("cannot open data directory {shown}: {message}") }
     }
 }
 
@@ -70,16 +75,17 @@ fn system_cause(error: &spanlake::Error) -> Option<io::ErrorKind> {
 }
 
 /// What mends it, where that is known.
-fn hint(data_dir: &Path, cause: Option<io::ErrorKind>) -> String {
-    match cause {
-        Some(io::ErrorKind::PermissionDenied) => permission_hint(data_dir),
-        Some(io::ErrorKind::ReadOnlyFilesystem) => ". The file system is read-only: mount a \
-             writable volume and name it with --data-dir"
-            .to_owned(),
-        Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
-            ". The volume is full: free some space or enlarge it".to_owned()
+fn hint(data_dir: &Path, cause: Option<io::ErrorKind>) -> Option<String> {
+    match cause? {
+        io::ErrorKind::PermissionDenied => Some(permission_hint(data_dir)),
+        io::ErrorKind::ReadOnlyFilesystem => Some(
+            "The file system is read-only: mount a writable volume and name it with --data-dir"
+                .to_owned(),
+        ),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            Some("The volume is full: free some space or enlarge it".to_owned())
         }
-        _ => String::new(),
+        _ => None,
     }
 }
 
@@ -87,7 +93,7 @@ fn permission_hint(data_dir: &Path) -> String {
     let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     let at = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned());
     let Some((there, owner, mode)) = nearest_existing(&at) else {
-        return format!(". This process runs as uid {uid}");
+        return format!("This process runs as uid {uid}");
     };
     let command = if there == at {
         format!("chown -R {uid}:{gid} {}", at.display())
@@ -95,7 +101,7 @@ fn permission_hint(data_dir: &Path) -> String {
         format!("install -d -o {uid} -g {gid} {}", at.display())
     };
     format!(
-        ". This process runs as uid {uid}, {} belongs to uid {owner} (mode {:o}); as root: {command}",
+        "This process runs as uid {uid}, {} belongs to uid {owner} (mode {:o}); as root: {command}",
         there.display(),
         mode & 0o7777
     )
@@ -134,12 +140,13 @@ mod tests {
     fn a_permission_error_names_uid_owner_and_command() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let cause = io::Error::from(io::ErrorKind::PermissionDenied);
-        let error = Error::new(ErrorKind::Io, "create LOCK: Permission denied").with_source(cause);
+        let words = "opening LOCK: Permission denied; do something";
+        let error = Error::new(ErrorKind::Io, words).with_source(cause);
         let here = Fault::open(dir.path(), &error).message;
         let uid = rustix::process::geteuid().as_raw();
         assert!(here.contains(&format!("runs as uid {uid}, ")), "{here}");
         assert!(here.contains(&format!("{} belongs to uid {uid}", dir.path().display())), "{here}");
-        assert!(here.contains("chown -R"), "{here}");
+        assert!(here.contains("chown -R") && !here.contains("do something"), "{here}");
         let below = Fault::open(&dir.path().join("a/b"), &error).message;
         assert!(below.contains("install -d"), "{below}");
     }

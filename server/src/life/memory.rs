@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::config::MemoryLimit;
+use crate::service::Limits;
 
 /// What `memory.limit` comes to on this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,13 +16,15 @@ pub struct Budget {
     pub engine: u64,
     /// Head bytes at which the engine seals.
     pub seal: u64,
+    /// Bytes of Exports between their door and their verdict.
+    pub exports: u64,
 }
 
 /// Splits `limit` into its uses.
 ///
-/// Half goes to the engine's heads and queues; the other half is for what requests hold while
-/// they are decoded, answered and merged, for caches and for the allocator's slack. A seal takes
-/// at most a quarter of the engine's share, so that a head being sealed and one being filled fit.
+/// Half goes to the engine's heads and queues, an eighth to Exports under way; the rest is for
+/// answers, for caches and for the allocator's slack. A head is sealed at a quarter of the
+/// engine's share at the latest, so that one being sealed and one being filled fit.
 pub fn budget(limit: MemoryLimit) -> Budget {
     let limit = match limit {
         MemoryLimit::Bytes(bytes) => bytes,
@@ -29,7 +32,8 @@ pub fn budget(limit: MemoryLimit) -> Budget {
     };
     let engine = limit / 2;
     let seal = spanlake::Options::default().seal_bytes.min(engine / 4);
-    Budget { limit, engine, seal }
+    let exports = (limit / 8).min(Limits::default().export_bytes as u64);
+    Budget { limit, engine, seal, exports }
 }
 
 /// Bytes this process may use as the system sees it.
@@ -152,8 +156,11 @@ mod tests {
     #[test]
     fn a_small_budget_seals_small_heads() {
         let small = budget(MemoryLimit::Bytes(64 << 20));
-        assert_eq!(small, Budget { limit: 64 << 20, engine: 32 << 20, seal: 8 << 20 });
+        let expected =
+            Budget { limit: 64 << 20, engine: 32 << 20, seal: 8 << 20, exports: 8 << 20 };
+        assert_eq!(small, expected);
         let large = budget(MemoryLimit::Bytes(64 << 30));
         assert_eq!(large.seal, spanlake::Options::default().seal_bytes);
+        assert_eq!(large.exports, Limits::default().export_bytes as u64);
     }
 }

@@ -35,6 +35,7 @@ pub fn serve(config: Config) -> ExitCode {
     for warning in &config.settings.warnings {
         tracing::warn!("{warning}");
     }
+    allow_more_files();
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(fault) => return leave(&fault),
@@ -65,20 +66,29 @@ pub fn runtime() -> Result<Runtime, Fault> {
         .map_err(|error| Fault::failed(format!("cannot start threads: {error}")))
 }
 
+/// Raises the number of files this process may open as far as it is allowed to: each segment and
+/// each connection is one, and the usual 1,024 is meant for programs that use select.
+fn allow_more_files() {
+    let files = rustix::process::Resource::Nofile;
+    let mut limit = rustix::process::getrlimit(files);
+    limit.current = limit.maximum;
+    // Without it the old limit holds, which is visible as process_max_fds.
+    let _ = rustix::process::setrlimit(files, limit);
+}
+
 async fn live(config: Config) -> Result<(), Fault> {
     let mut stop = Stop::listen()
         .map_err(|error| Fault::failed(format!("cannot listen for signals: {error}")))?;
     let opening = Opening::bind(config, Taken::Refuse).await?;
     let server = tokio::select! {
         biased;
-        signal = stop.asked() => {
-            tracing::info!(signal, "stopped during recovery; the log keeps everything");
+        () = stop.asked() => {
+            tracing::info!("stopped during recovery; the log keeps everything");
             return Ok(());
         }
         opened = opening.open() => opened?,
     };
-    let signal = stop.asked().await;
-    tracing::info!(signal, "stopping");
+    stop.asked().await;
     server.stop().await
 }
 

@@ -13,13 +13,16 @@ use super::fault::Fault;
 use super::listen::{Listeners, Refused, Reserved};
 use super::memory::{self, Budget};
 use super::ports::{self, Addresses, Ports, Taken};
-use super::state::{Phase, State};
+use super::state::{Condition, Phase, State};
 use super::volume::Volume;
 use super::watchdog::{self, Pulse};
 use super::{announce, doors};
 use crate::admin::{self, Admin};
 use crate::config::Config;
+use crate::otlp;
+use crate::service::{Limits, Service};
 use crate::telemetry::{Ear, Metrics};
+use crate::wire::{self, Health};
 
 /// What every stage shares.
 #[derive(Debug)]
@@ -46,7 +49,7 @@ pub struct Opening {
 #[derive(Debug)]
 pub struct Server {
     common: Common,
-    store: Store,
+    service: Arc<Service>,
     doors: Vec<JoinHandle<()>>,
 }
 
@@ -93,10 +96,20 @@ impl Opening {
         let data_dir = common.config.data_dir.clone();
         let measured = tokio::task::spawn_blocking(move || Volume::measure(&data_dir)).await;
         let volume = measured.map_err(|error| Fault::failed(error.to_string()))?;
-        let doors = common.open_doors(self.ports, &store)?;
+        let limits = Limits {
+            export_bytes: usize::try_from(common.budget.exports).unwrap_or(usize::MAX),
+            ..Limits::default()
+        };
+        let meter = Arc::clone(&common.admin.metrics);
+        let service = Arc::new(Service::new(store, meter, limits));
+        let health = Health::new();
+        // Before the first listener opens, so that no probe ever meets an unknown name.
+        health.serving(common.admin.state.now().writable).await;
+        let doors = common.open_doors(self.ports, &service, &health)?;
         common.admin.state.enter(Phase::Serving);
+        tokio::spawn(keep_in_step(common.admin.state.watch(), health));
         announce::announce(&common.config, common.budget, &common.addresses, &volume);
-        Ok(Server { common: self.common, store, doors })
+        Ok(Server { common: self.common, service, doors })
     }
 
     /// On a thread of its own: nothing async may wait for the disk, and a stop must not wait for
@@ -133,15 +146,33 @@ impl Opening {
 }
 
 impl Common {
-    fn open_doors(&mut self, ports: Ports, _store: &Store) -> Result<Vec<JoinHandle<()>>, Fault> {
+    /// Opens every door but admin's, each a task.
+    fn open_doors(
+        &mut self,
+        ports: Ports,
+        service: &Arc<Service>,
+        health: &Health,
+    ) -> Result<Vec<JoinHandle<()>>, Fault> {
         let mut doors = Vec::new();
         if let Some(port) = ports.grpc {
             let listeners = port.listen().map_err(|refused| Fault::port(&refused))?;
-            doors.push(doors::serve_grpc(
-                listeners,
-                tonic::service::Routes::default(),
-                self.closing.subscribe(),
-            ));
+            let routes = wire::storage_routes(service, health)
+                .map_err(|error| Fault::failed(format!("the built-in protos: {error}")))?;
+            doors.push(doors::serve_grpc(listeners, routes, self.closing.subscribe()));
+        }
+        match self.listen_otlp(ports.otlp_grpc, self.config.otlp_grpc.explicit)? {
+            Some(listeners) => {
+                let routes = wire::otlp_routes(service, health);
+                doors.push(doors::serve_grpc(listeners, routes, self.closing.subscribe()));
+            }
+            None => self.addresses.otlp_grpc.clear(),
+        }
+        match self.listen_otlp(ports.otlp_http, self.config.otlp_http.explicit)? {
+            Some(listeners) => {
+                let router = otlp::http_router(Arc::clone(service));
+                doors.push(doors::serve_http(listeners, router, self.closing.subscribe()));
+            }
+            None => self.addresses.otlp_http.clear(),
         }
         Ok(doors)
     }
@@ -175,10 +206,12 @@ impl Server {
     /// # Errors
     /// The store's last seal; the log still holds what it would have sealed.
     pub async fn stop(self) -> Result<(), Fault> {
-        let Self { common, store, doors } = self;
+        let Self { common, service, doors } = self;
         let started = Instant::now();
         let timeout = common.config.shutdown_timeout;
         common.admin.state.enter(Phase::Draining);
+        tracing::info!(timeout_ms = timeout.as_millis(), "stopping: not ready any more");
+        service.drain();
         common.closing.send_replace(true);
         // Half of the time for the last answers, so that a client that does not read leaves the
         // other half for the seal.
@@ -186,6 +219,7 @@ impl Server {
             tracing::warn!("some clients did not finish reading in time and are cut off");
         }
         let left = timeout.saturating_sub(started.elapsed());
+        let store = service.store().clone();
         let closed = tokio::task::spawn_blocking(move || store.close(left)).await;
         common.admin.pulse.stop();
         common.closing_admin.send_replace(true);
@@ -194,6 +228,21 @@ impl Server {
             let _ = tokio::time::timeout(Duration::from_millis(500), door).await;
         }
         report(closed, started.elapsed())
+    }
+}
+
+/// Tells gRPC health every change of the condition, until the server is gone.
+async fn keep_in_step(mut condition: watch::Receiver<Condition>, health: Health) {
+    loop {
+        let now = *condition.borrow_and_update();
+        match now.phase {
+            Phase::Recovering => health.recovering().await,
+            Phase::Serving => health.serving(now.writable).await,
+            Phase::Draining => health.draining().await,
+        }
+        if condition.changed().await.is_err() {
+            return;
+        }
     }
 }
 

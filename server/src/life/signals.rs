@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 /// Tells when the process was asked to stop.
 #[derive(Debug, Clone)]
-pub struct Stop(watch::Receiver<Option<&'static str>>);
+pub struct Stop(watch::Receiver<bool>);
 
 impl Stop {
     /// Installs the handlers; the second signal ends the process from in here.
@@ -18,26 +18,21 @@ impl Stop {
     pub fn listen() -> io::Result<Self> {
         let terminate = signal(SignalKind::terminate())?;
         let interrupt = signal(SignalKind::interrupt())?;
-        let (sender, receiver) = watch::channel(None);
+        let (sender, receiver) = watch::channel(false);
         tokio::spawn(listen(terminate, interrupt, sender));
         Ok(Self(receiver))
     }
 
-    /// Waits for the first signal and names it.
-    pub async fn asked(&mut self) -> &'static str {
-        match self.0.wait_for(Option::is_some).await {
-            Ok(name) => name.unwrap_or("signal"),
+    /// Waits for the first signal.
+    pub async fn asked(&mut self) {
+        if self.0.wait_for(|asked| *asked).await.is_err() {
             // The listener ends with the process only; then this wait does not matter any more.
-            Err(_) => std::future::pending().await,
+            std::future::pending::<()>().await;
         }
     }
 }
 
-async fn listen(
-    mut terminate: Signal,
-    mut interrupt: Signal,
-    sender: watch::Sender<Option<&'static str>>,
-) {
+async fn listen(mut terminate: Signal, mut interrupt: Signal, sender: watch::Sender<bool>) {
     let mut asked = false;
     loop {
         let (name, code) = tokio::select! {
@@ -49,7 +44,8 @@ async fn listen(
             tracing::warn!(signal = name, "second signal, leaving at once; the log keeps the rest");
             std::process::exit(code);
         }
+        tracing::info!(signal = name, "asked to stop");
         asked = true;
-        sender.send_replace(Some(name));
+        sender.send_replace(true);
     }
 }

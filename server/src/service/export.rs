@@ -5,20 +5,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use spanlake::{Ingested, Tenancy};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::Service;
+use super::{PATIENCE, Service};
 use crate::otlp::count::count_spans;
 use crate::status::Refusal;
 
 /// Budget is dealt out in pieces of this size, since a semaphore counts to 2³².
 const PIECE: usize = 1024;
-/// How long an Export waits for its share of the budget.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Service {
     /// Stores one OTLP `ExportTraceServiceRequest`; returns when its spans are durable and
@@ -119,4 +117,41 @@ impl Service {
 /// Budget of `bytes` in pieces.
 pub(super) fn pieces(bytes: usize) -> u32 {
     u32::try_from(bytes.div_ceil(PIECE)).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use spanlake::{Options, Store};
+
+    use super::*;
+    use crate::service::{Limits, NoMeter};
+
+    #[tokio::test]
+    async fn past_its_budget_an_export_is_sent_away_with_a_time_to_come_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path(), Options::default()).unwrap();
+        let limits = Limits { export_bytes: 4096, ..Limits::default() };
+        let service = Service::new(store, Arc::new(NoMeter), limits);
+        let export = |bytes: usize| {
+            // An unknown field of that many bytes: a request without spans.
+            let mut otlp = vec![0x7a];
+            prost::encoding::encode_varint(bytes as u64, &mut otlp);
+            otlp.resize(otlp.len() + bytes, 0);
+            service.export("grpc", Tenancy::default(), otlp.into())
+        };
+        export(10 << 20).await.unwrap();
+        let held = Arc::clone(&service.export_budget).acquire_many_owned(2).await.unwrap();
+        export(100).await.unwrap();
+        let refusal = export(3000).await.unwrap_err();
+        assert_eq!(refusal.code, tonic::Code::ResourceExhausted);
+        assert!(refusal.retry_after.is_some() && refusal.message.contains("4096"));
+        drop(held);
+        export(3000).await.unwrap();
+        service.drain();
+        let drained = tokio::time::timeout(Duration::from_secs(5), service.exports_done());
+        drained.await.unwrap();
+        assert_eq!(export(1).await.unwrap_err().code, tonic::Code::Unavailable);
+    }
 }

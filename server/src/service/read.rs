@@ -2,16 +2,39 @@
 //! the limits say. A stream is pulled: the next piece is read only when the client has room for
 //! it, so that a client which stops reading holds memory for one piece and no thread.
 
+use std::future::Future as _;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use spanlake::{Cancel, TraceChunk, TraceStream, View};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt as _};
 
-use super::{Question, Service};
+use super::{PATIENCE, Question, Service};
 use crate::status::Refusal;
 
 /// Bytes of one piece of an answer: well below the 4 MiB a Go client takes by default.
 const CHUNK_BYTES: usize = 1 << 20;
+
+/// Pieces of an answer; an error is the last of them.
+pub type Chunks = Pin<Box<dyn Stream<Item = Result<TraceChunk, Refusal>> + Send>>;
+
+/// How a stream ended: nothing, or the error that follows its last piece. It has a way of its
+/// own because a stalled client leaves no room for it among the pieces.
+struct Fate(Option<oneshot::Receiver<Refusal>>);
+
+impl Stream for Fate {
+    type Item = Result<TraceChunk, Refusal>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let Some(fate) = &mut self.0 else { return Poll::Ready(None) };
+        let fault = ready!(Pin::new(fate).poll(context)).ok();
+        self.0 = None;
+        Poll::Ready(fault.map(Err))
+    }
+}
 
 impl Service {
     /// A question begins; its metrics end when the [`Question`] is dropped.
@@ -34,47 +57,78 @@ impl Service {
         self.blocking(move || read(&store.view(), cancel)).await?.map_err(Refusal::from)
     }
 
-    /// Streams the pieces of `traces`. The receiver's end ends the read.
-    pub fn stream(
+    /// Asks for traces and streams their pieces. Dropping the stream ends the read.
+    ///
+    /// # Errors
+    /// The engine's, and pressure; later ones come as the stream's last item.
+    pub async fn stream(
         self: &Arc<Self>,
         question: Question,
-        traces: TraceStream,
-    ) -> mpsc::Receiver<Result<TraceChunk, Refusal>> {
+        read: impl FnOnce(&View, Cancel) -> spanlake::Result<TraceStream> + Send + 'static,
+    ) -> Result<Chunks, Refusal> {
+        let slot = self.stream_slot().await?;
+        let traces = self.ask(&question, read).await?;
         // One piece waits in the channel while the client takes the one before it.
-        let (sender, receiver) = mpsc::channel(1);
+        let (sender, pieces) = mpsc::channel(1);
+        let (fault, fate) = oneshot::channel();
         let service = Arc::clone(self);
-        tokio::spawn(async move { service.pump(question, traces, sender).await });
-        receiver
+        tokio::spawn(async move {
+            match service.pump(&question, traces, sender).await {
+                Ok(true) => question.answered(),
+                Ok(false) => {}
+                Err(refusal) => drop(fault.send(refusal)),
+            }
+            drop(slot);
+        });
+        Ok(Box::pin(ReceiverStream::new(pieces).map(Ok).chain(Fate(Some(fate)))))
     }
 
+    /// Moves pieces until the end (true) or until the client is gone (false).
     async fn pump(
         &self,
-        question: Question,
+        question: &Question,
         mut traces: TraceStream,
-        sender: mpsc::Sender<Result<TraceChunk, Refusal>>,
-    ) {
+        sender: mpsc::Sender<TraceChunk>,
+    ) -> Result<bool, Refusal> {
         loop {
             // Room first, work second: no thread waits for a client.
-            let Ok(room) = sender.reserve().await else { return };
+            let room = match tokio::time::timeout(self.limits.stall, sender.reserve()).await {
+                Ok(Ok(room)) => room,
+                Ok(Err(_)) => return Ok(false),
+                Err(_) => return Err(self.stalled()),
+            };
             let pulled = self.blocking(move || {
                 let chunk = traces.next_chunk(CHUNK_BYTES);
                 (traces, chunk)
             });
-            let pulled = tokio::select! {
+            let (rest, chunk) = tokio::select! {
                 // Returning drops the question, whose switch ends the read on its thread.
-                () = sender.closed() => return,
-                pulled = pulled => pulled,
+                () = sender.closed() => return Ok(false),
+                pulled = pulled => pulled?,
             };
-            match pulled {
-                Ok((rest, Ok(Some(chunk)))) => {
-                    traces = rest;
-                    question.returned(chunk.spans);
-                    room.send(Ok(chunk));
-                }
-                Ok((_, Ok(None))) => return question.answered(),
-                Ok((_, Err(error))) => return room.send(Err(error.into())),
-                Err(refusal) => return room.send(Err(refusal)),
-            }
+            let Some(chunk) = chunk? else { return Ok(true) };
+            traces = rest;
+            question.returned(chunk.spans);
+            room.send(chunk);
+        }
+    }
+
+    fn stalled(&self) -> Refusal {
+        Refusal::exhausted(format!(
+            "the client took nothing for {:?}, and the read it holds open pins data: read faster \
+             or ask for less",
+            self.limits.stall
+        ))
+    }
+
+    async fn stream_slot(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        let slots = Arc::clone(&self.stream_slots);
+        match tokio::time::timeout(PATIENCE, slots.acquire_owned()).await {
+            Ok(Ok(slot)) => Ok(slot),
+            _ => Err(Refusal::exhausted(format!(
+                "{} answers are being streamed, which is the limit; ask again",
+                self.limits.streams
+            ))),
         }
     }
 

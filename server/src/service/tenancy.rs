@@ -4,7 +4,7 @@
 use http::HeaderMap;
 use spanlake::Tenancy;
 
-use crate::status::Refusal;
+use crate::status::{Refusal, TENANCY_UNSUPPORTED};
 
 /// Headers (gRPC metadata is the same) that name a tenant or a namespace.
 const HEADERS: [&str; 2] = ["x-tenant", "x-namespace"];
@@ -21,7 +21,7 @@ pub fn tenancy(headers: &HeaderMap) -> Result<Tenancy, Refusal> {
             "the request names {name} {value:?}, and this version serves no tenants or \
              namespaces: remove the header, or run one server for each tenant"
         ))
-        .reason("TENANCY_UNSUPPORTED"));
+        .reason(TENANCY_UNSUPPORTED));
     }
     Ok(Tenancy::default())
 }

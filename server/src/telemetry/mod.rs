@@ -9,6 +9,7 @@ pub mod limit;
 pub mod log;
 pub mod metrics;
 
+mod meter;
 mod process;
 
 pub use events::Ear;

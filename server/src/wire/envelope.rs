@@ -13,11 +13,10 @@ use tonic::{Code, Status};
 use tower_service::Service as Tower;
 
 use crate::service::Service;
-use crate::status::Refusal;
+use crate::status::{Refusal, TOO_LARGE};
 
 /// Compresses the answer if and only if the request was, with the same method: Go clients name
 /// gzip as acceptable whatever their configuration says, and on one machine it only costs time.
-#[expect(clippy::result_large_err, reason = "tonic's interceptors return its Status")]
 pub(super) fn answer_in_kind(
     mut request: tonic::Request<()>,
 ) -> Result<tonic::Request<()>, Status> {
@@ -68,7 +67,8 @@ where
             let mut response = answer.await?;
             let status = Status::from_header_map(response.headers());
             if let Some(status) = status.filter(|status| status.code() == Code::OutOfRange) {
-                let refusal = Refusal::new(Code::ResourceExhausted, status.message());
+                let refusal =
+                    Refusal::new(Code::ResourceExhausted, status.message()).reason(TOO_LARGE);
                 service.count_refused("grpc", &refusal, b"");
                 let code = HeaderValue::from(Code::ResourceExhausted as i32);
                 response.headers_mut().insert("grpc-status", code);

@@ -10,17 +10,17 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Longer than anything here takes, even on a machine under load.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The binary with a clean environment: no HOME, no TMPDIR, nothing of the developer's.
-pub fn spanlake(args: &[&str]) -> Command {
+pub(crate) fn spanlake(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_spanlake"));
     command.args(args).env_clear().current_dir("/").stdin(Stdio::null());
     command
 }
 
 /// Flags of a server on free ports of 127.0.0.1 with JSON logs.
-pub fn flags(data_dir: &Path) -> Vec<String> {
+pub(crate) fn flags(data_dir: &Path) -> Vec<String> {
     let dir = data_dir.to_str().expect("is UTF-8");
     [
         "serve",
@@ -38,14 +38,14 @@ pub fn flags(data_dir: &Path) -> Vec<String> {
 
 /// What a finished run said.
 #[derive(Debug)]
-pub struct Run {
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Run {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 /// Runs to the end.
-pub fn run(mut command: Command) -> Run {
+pub(crate) fn run(mut command: Command) -> Run {
     let output = command.output().expect("the binary runs");
     Run {
         code: output.status.code(),
@@ -56,7 +56,7 @@ pub fn run(mut command: Command) -> Run {
 
 impl Run {
     /// Whatever is wrong, it must not look like a crash.
-    pub fn assert_no_crash(&self) {
+    pub(crate) fn assert_no_crash(&self) {
         for word in ["panicked", "backtrace", "RUST_BACKTRACE"] {
             assert!(!self.stderr.contains(word), "{}", self.stderr);
         }
@@ -65,15 +65,15 @@ impl Run {
 
 /// A running server; killed when dropped.
 #[derive(Debug)]
-pub struct Running {
+pub(crate) struct Running {
     child: Child,
     lines: Receiver<String>,
-    pub seen: Vec<String>,
+    pub(crate) seen: Vec<String>,
 }
 
 impl Running {
     /// Starts `command`, reading its log.
-    pub fn start(mut command: Command) -> Self {
+    pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -92,18 +92,18 @@ impl Running {
     }
 
     /// A server on `data_dir` with these flags besides [`flags`].
-    pub fn serve(data_dir: &Path, more: &[&str]) -> Self {
+    pub(crate) fn serve(data_dir: &Path, more: &[&str]) -> Self {
         let mut command = spanlake(&[]);
         command.args(flags(data_dir)).args(more);
         Self::start(command)
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// The first log line that contains `word`.
-    pub fn line(&mut self, word: &str) -> String {
+    pub(crate) fn line(&mut self, word: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         if let Some(line) = self.seen.iter().find(|line| line.contains(word)) {
             return line.clone();
@@ -119,17 +119,17 @@ impl Running {
     }
 
     /// Waits for the start-up line and returns the addresses in it.
-    pub fn started(&mut self) -> Doors {
+    pub(crate) fn started(&mut self) -> Doors {
         Doors::of(&self.line("spanlake started"))
     }
 
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.pid()).expect("a pid is positive");
         kill_process(Pid::from_raw(pid).expect("is not 0"), signal).expect("is delivered");
     }
 
     /// Waits for the end.
-    pub fn ended(&mut self) -> ExitStatus {
+    pub(crate) fn ended(&mut self) -> ExitStatus {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait().expect("can be waited for") {
@@ -151,14 +151,15 @@ impl Drop for Running {
 
 /// Where a server listens.
 #[derive(Debug, Clone)]
-pub struct Doors {
-    pub grpc: SocketAddr,
-    pub otlp_http: SocketAddr,
-    pub admin: SocketAddr,
+pub(crate) struct Doors {
+    pub(crate) grpc: SocketAddr,
+    pub(crate) otlp_http: SocketAddr,
+    pub(crate) admin: SocketAddr,
 }
 
 impl Doors {
-    fn of(line: &str) -> Self {
+    /// Those in the start-up line.
+    pub(crate) fn of(line: &str) -> Self {
         let line: serde_json::Value = serde_json::from_str(line).expect("a log line is JSON");
         let address = |field: &str| {
             let text = line[field].as_str().expect(field);
@@ -169,27 +170,46 @@ impl Doors {
 }
 
 /// One HTTP request; status and body.
-pub fn http(to: SocketAddr, method: &str, path: &str, body: &[u8], kind: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(to).expect("connects");
-    stream.set_read_timeout(Some(PATIENCE)).expect("takes a timeout");
+pub(crate) fn http(
+    to: SocketAddr,
+    method: &str,
+    path: &str,
+    body: &[u8],
+    kind: &str,
+) -> (u16, String) {
+    try_http(to, method, path, body, kind).expect("answers")
+}
+
+/// The same, where the server may be leaving.
+pub(crate) fn try_http(
+    to: SocketAddr,
+    method: &str,
+    path: &str,
+    body: &[u8],
+    kind: &str,
+) -> std::io::Result<(u16, String)> {
+    let mut stream = TcpStream::connect(to)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
     let head = format!(
         "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: {kind}\r\n\
          content-length: {}\r\n\r\n",
         body.len()
     );
-    stream.write_all(head.as_bytes()).expect("is sent");
-    stream.write_all(body).expect("is sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("answers");
-    let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
+    stream.write_all(head.as_bytes())?;
+    stream.write_all(body)?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let answer = String::from_utf8_lossy(&answer);
+    let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok());
+    let status = status.ok_or(std::io::ErrorKind::UnexpectedEof)?;
     let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    (status, body.to_owned())
+    Ok((status, body.to_owned()))
 }
 
-pub fn get(to: SocketAddr, path: &str) -> (u16, String) {
+pub(crate) fn get(to: SocketAddr, path: &str) -> (u16, String) {
     http(to, "GET", path, b"", "text/plain")
 }
 
-pub fn temp() -> tempfile::TempDir {
+pub(crate) fn temp() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary directory")
 }

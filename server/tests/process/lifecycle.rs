@@ -1,12 +1,13 @@
 //! Start, ready, stop; the admin port through all of it.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
+use std::process::Stdio;
 use std::time::Duration;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
-use crate::harness::{Running, get, http, spanlake, temp};
+use crate::harness::{Doors, Running, flags, get, http, spanlake, temp};
 
 #[test]
 fn a_server_starts_answers_and_stops_on_either_signal() {
@@ -133,4 +134,22 @@ fn a_default_otlp_port_that_is_taken_costs_a_warning() {
     let doors = server.started();
     assert_eq!(get(doors.admin, "/readyz").0, 200);
     assert!(TcpStream::connect(doors.grpc).is_ok());
+}
+
+#[test]
+fn a_server_whose_log_nobody_reads_lives_on() {
+    let dir = temp();
+    let mut command = spanlake(&[]);
+    command.args(flags(dir.path())).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("starts");
+    let stderr = BufReader::new(child.stderr.take().expect("is piped"));
+    let mut lines = stderr.lines().map_while(Result::ok);
+    let started = lines.find(|line| line.contains("spanlake started")).expect("starts");
+    drop(lines);
+    let doors = Doors::of(&started);
+    assert_eq!(get(doors.admin, "/readyz").0, 200);
+    let pid = Pid::from_child(&child);
+    kill_process(pid, Signal::TERM).expect("is delivered");
+    let status = child.wait().expect("ends");
+    assert_eq!(status.code(), Some(0));
 }

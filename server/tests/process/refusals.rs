@@ -31,6 +31,9 @@ fn an_unknown_verb_or_flag_ends_with_2_and_a_suggestion() {
     let done = run(spanlake(&["serve", "--otlp.grpc.endpont", ":1"]));
     assert_eq!(done.code, Some(2));
     assert!(done.stderr.contains("--otlp.grpc.endpoint"), "{}", done.stderr);
+    let done = run(spanlake(&["compact"]));
+    assert_eq!(done.code, Some(2));
+    assert!(done.stderr.contains("later version"), "{}", done.stderr);
     assert_eq!(run(spanlake(&[])).code, Some(2));
     assert_eq!(run(spanlake(&["--help"])).code, Some(0));
 }

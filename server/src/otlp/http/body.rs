@@ -11,6 +11,7 @@ use flate2::read::MultiGzDecoder;
 
 use super::HttpRefusal;
 use crate::service::EXPORT_BYTES_MAX;
+use crate::status::{Refusal, TOO_LARGE};
 
 /// Longest time for one body to arrive.
 const BODY_TIME: Duration = Duration::from_secs(60);
@@ -88,10 +89,9 @@ fn read_up_to(reader: impl Read, limit: usize) -> std::io::Result<Vec<u8>> {
 }
 
 fn too_large(limit: usize) -> HttpRefusal {
-    HttpRefusal::new(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        format!("the body is larger than {limit} bytes: send smaller batches"),
-    )
+    let message = format!("the body is larger than {limit} bytes: send smaller batches");
+    let status = StatusCode::PAYLOAD_TOO_LARGE;
+    HttpRefusal { status, refusal: Refusal::invalid(message).reason(TOO_LARGE) }
 }
 
 fn is_limit(error: &axum::Error) -> bool {

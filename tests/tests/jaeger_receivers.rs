@@ -1,0 +1,28 @@
+//! One run each through Jaeger's older receivers and its sampling endpoint.
+
+use spanlake_tests::e2e::{Jaeger, Oracle, Result, Spanlake, need};
+use spanlake_tests::or_skip;
+
+#[test]
+fn thrift_zipkin_and_sampling_work_in_front_of_spanlake() -> Result<()> {
+    or_skip!(need("a real Jaeger", &["go"]));
+    let oracle = Oracle::build()?;
+    Jaeger::binary()?;
+    let dir = tempfile::tempdir()?;
+    let server = Spanlake::start(dir.path(), &[])?;
+    let jaeger = Jaeger::start("receivers", server.ports.grpc, dir.path())?;
+    oracle.run(&[
+        "receivers",
+        "--grpc",
+        &server.grpc(),
+        "--thrift-http",
+        &jaeger.address("thrift_http")?,
+        "--thrift-udp",
+        &jaeger.address("thrift_udp")?,
+        "--zipkin",
+        &jaeger.address("zipkin")?,
+        "--sampling",
+        &jaeger.address("sampling_http")?,
+    ])?;
+    Ok(())
+}
