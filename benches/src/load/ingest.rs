@@ -5,11 +5,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use prost::Message as _;
 use spanlake_benches::Result;
 use spanlake_benches::arrivals::{Arrivals, Batch, Lateness};
 use spanlake_benches::scale::Scale;
-use spanlake_proto::otlp::collector::ExportTraceServiceResponse;
 use spanlake_proto::raw::RawMessage;
 use spanlake_proto::raw_client::TraceServiceClient;
 use tonic::Code;
@@ -126,8 +124,8 @@ async fn export(
         match client.export(RawMessage(otlp.clone())).await {
             Ok(answer) => {
                 done.exports.push(began.elapsed().as_secs_f64() * 1e3);
-                let answer = ExportTraceServiceResponse::decode(answer.into_inner().0)?;
-                let rejected = answer.partial_success.map_or(0, |partial| partial.rejected_spans);
+                let partial = answer.into_inner().partial_success;
+                let rejected = partial.map_or(0, |partial| partial.rejected_spans);
                 done.rejected += u64::try_from(rejected).unwrap_or(0);
                 return Ok(());
             }

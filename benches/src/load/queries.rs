@@ -20,7 +20,9 @@ const SHOWN_MAX: u64 = 3;
 /// What one kind of question came to.
 #[derive(Debug)]
 pub(crate) struct Asked {
-    pub(crate) name: String,
+    pub(crate) name: &'static str,
+    /// What was asked for, where the name does not say it.
+    pub(crate) note: String,
     /// Milliseconds of each, sorted.
     pub(crate) millis: Vec<f64>,
     /// Server CPU of one, ms.
@@ -32,7 +34,8 @@ pub(crate) struct Asked {
 
 /// A kind of question.
 struct Kind {
-    name: String,
+    name: &'static str,
+    note: String,
     calls: Vec<(Call, Option<Found>)>,
 }
 
@@ -82,7 +85,14 @@ async fn ask(client: &mut Client, server: &Server, model: &Model, kind: Kind) ->
     let asked = kind.calls.len().max(1) as f64;
     let cpu_millis = (server.cpu()? - cpu) * 1e3 / asked;
     millis.sort_by(f64::total_cmp);
-    Ok(Asked { name: kind.name, millis, cpu_millis, size: size as f64 / asked, wrong })
+    Ok(Asked {
+        name: kind.name,
+        note: kind.note,
+        millis,
+        cpu_millis,
+        size: size as f64 / asked,
+        wrong,
+    })
 }
 
 fn kinds(model: &Model, arguments: &Arguments) -> Vec<Kind> {
@@ -142,23 +152,28 @@ fn kinds(model: &Model, arguments: &Arguments) -> Vec<Kind> {
     let about = |i: usize| model.about(seed.wrapping_add(i as u64 * 7_919));
     let common_name = common.map_or_else(String::new, |wanted| {
         let (key, value) = model.text(wanted);
-        format!(" ({key}={value:.24}, {:.1} % of spans)", model.share(wanted) * 100.0)
+        format!("{key}={value}, {:.2} % of spans", model.share(wanted) * 100.0)
     });
-    let summaries = |name: &str, of: &dyn Fn(usize) -> Question| Kind {
-        name: format!("20 newest summaries {name}"),
+    let rare_name = rare.first().map_or_else(String::new, |&wanted| {
+        let (key, value) = model.text(wanted);
+        format!("for instance {key}={value}, {:.5} % of spans", model.share(wanted) * 100.0)
+    });
+    let summaries = |name, note, of: &dyn Fn(usize) -> Question| Kind {
+        name,
+        note,
         calls: searches(of).into_iter().map(|q| (Call::Summaries(q), None)).collect(),
     };
-    let kind = |name: &str, calls: Vec<(Call, Option<Found>)>| Kind { name: name.into(), calls };
+    let kind = |name, calls: Vec<(Call, Option<Found>)>| Kind { name, note: String::new(), calls };
     vec![
         kind("trace by id", known),
         kind("unknown id", unknown),
-        summaries("by service", &by_service),
-        summaries("by service and operation", &by_operation),
-        summaries("by service, slowest 1 %", &slow),
-        summaries("by rare attribute", &by_rare),
-        summaries(&format!("by common attribute{common_name}"), &by_common),
-        summaries("by all of these together", &about),
-        summaries("without a filter", &|_| Question::default()),
+        summaries("20 newest by service", String::new(), &by_service),
+        summaries("20 newest by service, operation", String::new(), &by_operation),
+        summaries("20 newest by service, slowest 1 %", String::new(), &slow),
+        summaries("20 newest by rare attribute", rare_name, &by_rare),
+        summaries("20 newest by common attribute", common_name, &by_common),
+        summaries("20 newest by all of these", String::new(), &about),
+        summaries("20 newest of all", String::new(), &|_| Question::default()),
         kind(
             "20 newest whole traces by service",
             searches(&by_service).into_iter().map(|q| (Call::Traces(q), None)).collect(),
@@ -169,7 +184,7 @@ fn kinds(model: &Model, arguments: &Arguments) -> Vec<Kind> {
             (0..count).map(|i| (Call::Operations(service(i).unwrap_or_default()), None)).collect(),
         ),
         kind(
-            "dependencies of everything",
+            "dependencies",
             // It counts every span there is.
             vec![(Call::Dependencies(0, end + 1), None); count.div_ceil(20)],
         ),

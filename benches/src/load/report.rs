@@ -67,13 +67,39 @@ impl Report {
             i.bytes as f64 / i.spans as f64
         )?;
         let rows = [
-            ("durable ingest, sealed", format!("{:.0} spans per server CPU-second", self.spans_per_cpu_second())),
+            (
+                "durable ingest, sealed",
+                format!("{:.0} spans per server CPU-second", self.spans_per_cpu_second()),
+            ),
             ("  until the last ack", format!("{:.0}", i.spans as f64 / i.cpu_acked)),
             ("  wall clock", format!("{:.0} spans/s for {:.1} s", i.spans as f64 / i.wall, i.wall)),
-            ("  batches", format!("{} of {:.0} spans, {} sent twice, {} retried under pressure", i.batches, i.spans as f64 / i.batches as f64, i.repeated, i.retries)),
-            ("  Export p50 / p99", format!("{:.1} / {:.1} ms", percentile(&i.exports, 0.5), percentile(&i.exports, 0.99))),
+            (
+                "  batches",
+                format!(
+                    "{} of {:.0} spans, {} sent twice, {} retried under pressure",
+                    i.batches,
+                    i.spans as f64 / i.batches as f64,
+                    i.repeated,
+                    i.retries
+                ),
+            ),
+            (
+                "  Export p50 / p99",
+                format!(
+                    "{:.1} / {:.1} ms",
+                    percentile(&i.exports, 0.5),
+                    percentile(&i.exports, 0.99)
+                ),
+            ),
             ("  refused spans", i.rejected.to_string()),
-            ("RSS max", format!("{:.0} MiB after ingest, {:.0} MiB after queries", self.ingest_rss as f64 / MIB, self.rss as f64 / MIB)),
+            (
+                "RSS max",
+                format!(
+                    "{:.0} MiB after ingest, {:.0} MiB after queries",
+                    self.ingest_rss as f64 / MIB,
+                    self.rss as f64 / MIB
+                ),
+            ),
         ];
         for (name, value) in rows {
             writeln!(out, "{name:<26} {value}")?;
@@ -85,13 +111,13 @@ impl Report {
         }
         writeln!(
             out,
-            "\n{:<68} {:>5} {:>7} {:>8} {:>8} {:>8} {:>8} {:>6}",
+            "\n{:<34} {:>5} {:>7} {:>8} {:>8} {:>8} {:>8} {:>6}",
             "query, warm, over gRPC (ms)", "n", "size", "p50", "p95", "p99", "CPU", "wrong"
         )?;
         for q in &self.queries {
             writeln!(
                 out,
-                "{:<68} {:>5} {:>7.0} {:>8.2} {:>8.2} {:>8.2} {:>8.2} {:>6}",
+                "{:<34} {:>5} {:>7.0} {:>8.2} {:>8.2} {:>8.2} {:>8.2} {:>6}",
                 q.name,
                 q.millis.len(),
                 q.size,
@@ -102,6 +128,9 @@ impl Report {
                 q.wrong
             )?;
         }
+        for q in self.queries.iter().filter(|q| !q.note.is_empty()) {
+            writeln!(out, "{}: {}", q.name, q.note)?;
+        }
         Ok(())
     }
 
@@ -109,7 +138,7 @@ impl Report {
         let Self { machine: m, ingest: i, .. } = self;
         let queries = self.queries.iter().map(|q| {
             json!({
-                "name": q.name, "n": q.millis.len(), "size": q.size,
+                "name": q.name, "note": q.note, "n": q.millis.len(), "size": q.size,
                 "p50_ms": percentile(&q.millis, 0.5), "p95_ms": percentile(&q.millis, 0.95),
                 "p99_ms": percentile(&q.millis, 0.99), "cpu_ms": q.cpu_millis, "wrong": q.wrong,
             })

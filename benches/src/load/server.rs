@@ -123,7 +123,8 @@ impl Server {
     /// A metric without labels.
     pub(crate) fn metric(&self, name: &str) -> Result<f64> {
         let answer = self.http("/metrics")?;
-        let mut lines = answer.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let mut lines =
+            answer.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         let value = lines.next().ok_or_else(|| format!("/metrics has no {name}"))?;
         Ok(value.trim().parse()?)
     }

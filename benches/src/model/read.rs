@@ -1,5 +1,5 @@
-//! Builds the model from the set, with prost's decoding. Each unit is decoded as it is and as
-//! another copy has it, which tells what varies.
+//! Builds the model from the set, with prost's decoding. Each unit is decoded as it was recorded
+//! and as copy 1 has it, which tells what varies.
 
 use std::collections::{HashMap, HashSet};
 
@@ -23,10 +23,11 @@ impl Model {
     pub fn of(scale: Scale) -> Result<Self> {
         let mut reading = Reading::new(scale);
         for unit in 0..reading.model.scale.set().units().len() {
-            let was = reading.decode(0, unit)?;
-            let other = reading.decode(1, unit)?;
-            for (was, other) in was.iter().zip(&other) {
-                reading.resource_spans(unit as u32, was, other)?;
+            let was = ResourceSpans::decode(reading.model.scale.set().unit(unit).0)?;
+            let mut other = Vec::new();
+            reading.model.scale.write(1, unit, &mut other);
+            for other in ExportTraceServiceRequest::decode(other.as_slice())?.resource_spans {
+                reading.resource_spans(unit as u32, &was, &other)?;
             }
         }
         Ok(reading.finish())
@@ -60,13 +61,12 @@ impl Reading {
         }
     }
 
-    fn decode(&self, copy: u32, unit: usize) -> Result<Vec<ResourceSpans>> {
-        let mut bytes = Vec::new();
-        self.model.scale.write(copy, unit, &mut bytes);
-        Ok(ExportTraceServiceRequest::decode(bytes.as_slice())?.resource_spans)
-    }
-
-    fn resource_spans(&mut self, unit: u32, was: &ResourceSpans, other: &ResourceSpans) -> Result<()> {
+    fn resource_spans(
+        &mut self,
+        unit: u32,
+        was: &ResourceSpans,
+        other: &ResourceSpans,
+    ) -> Result<()> {
         let attributes = |of: &ResourceSpans| {
             of.resource.as_ref().map_or(Vec::new(), |resource| resource.attributes.clone())
         };
