@@ -64,7 +64,7 @@ func writeChecks(c *Conn) []Check {
 
 // simpleSpan is a plain span of a service, its ids made of n.
 func simpleSpan(service string, n uint64) Flat {
-	start := nanos(time.Now().Add(-time.Minute)) + n
+	start := nanos(at("20:00:00")) + n
 	return Flat{
 		Resource: &resource.Resource{Attributes: kvs("service.name", service)},
 		Scope:    &common.InstrumentationScope{},
@@ -285,7 +285,7 @@ func truncatedRequest() []byte {
 func checkRetries(t *T, c *Conn) {
 	f := everything()[0]
 	f.Span = proto.Clone(f.Span).(*trace.Span)
-	f.Span.TraceId = traceID(0xe3, 1)
+	f.Span.TraceId = traceID(0xe3, nanos(time.Now())) // a new trace in every run
 	id := f.TraceID()
 	count := func() int {
 		got, err := c.GetTraces(t.ctx, id)

@@ -75,11 +75,12 @@ func init() {
 	}
 }
 
-// days are the moments fixtures are placed at: real data is a day or two old, and the two-day
-// trace lies on both sides of midnight (UTC).
-func yesterday() time.Time {
-	return time.Now().UTC().Truncate(24 * time.Hour).Add(-24 * time.Hour)
-}
+// day is the day, in days since 1970, at which fixtures are placed: yesterday unless told, since
+// real data is a day or two old and the two-day trace lies on both sides of its midnight (UTC).
+// A later run over the same store names the day again, so that it writes the same spans.
+var day = time.Now().Unix()/86_400 - 1
+
+func yesterday() time.Time { return time.Unix(day*86_400, 0).UTC() }
 
 func at(clock string) time.Time {
 	t, err := time.Parse("15:04:05.999999999", clock)

@@ -49,6 +49,7 @@ func runCheck(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("check", flag.ExitOnError)
 	target := flags.String("grpc", "localhost:17271", "storage port of the server under test")
 	only := flags.String("only", "", "run only checks whose name matches")
+	flags.Int64Var(&day, "day", day, "day of the fixtures, in days since 1970")
 	_ = flags.Parse(args)
 	c, err := connect(ctx, *target, jaegerLimit)
 	if err != nil {
@@ -151,6 +152,7 @@ func runDataset(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("dataset", flag.ExitOnError)
 	target := flags.String("grpc", "localhost:17271", "storage port of an empty store")
 	file := flags.String("file", "", "the data set")
+	written := flags.Bool("written", false, "the store holds the set already")
 	only := flags.String("only", "", "run only checks whose name matches")
 	_ = flags.Parse(args)
 	c, err := connect(ctx, *target, jaegerLimit)
@@ -159,7 +161,7 @@ func runDataset(ctx context.Context, args []string) error {
 	}
 	defer c.Close()
 	c.timeout = 5 * time.Minute
-	checks, err := datasetChecks(c, *file)
+	checks, err := datasetChecks(c, *file, *written)
 	if err != nil {
 		return err
 	}

@@ -1,5 +1,6 @@
 //! Whole data sets with known answers (`../shared/data`, skipped where absent): counts, services,
-//! operations, dependencies, and every span read back.
+//! operations, dependencies, and every span read back; while the server lives and again from
+//! segments after a restart.
 
 use spanlake_tests::e2e::{Oracle, Result, Spanlake, data_set, need, say, skipped};
 
@@ -14,10 +15,16 @@ fn load(name: &str) -> Result<Option<u64>> {
     let oracle = Oracle::build()?;
     let dir = tempfile::tempdir()?;
     // The sets are years old; nothing of them may expire.
-    let server = Spanlake::start(dir.path(), &["--retention.time", "0"])?;
+    let mut server = Spanlake::start(dir.path(), &["--retention.time", "0"])?;
     let file = file.to_str().ok_or("the set's name is not UTF-8")?;
-    oracle.run(&["dataset", "--grpc", &server.grpc(), "--file", file])?;
-    let peak = server.peak_memory()?;
+    let grpc = server.grpc();
+    oracle.run(&["dataset", "--grpc", &grpc, "--file", file])?;
+    let writing = server.peak_memory()?;
+    // The same questions once more, to segments alone.
+    server.stop_cleanly()?;
+    server.restart()?;
+    oracle.run(&["dataset", "--grpc", &grpc, "--file", file, "--written"])?;
+    let peak = writing.max(server.peak_memory()?);
     say(format!("{name}: at most {} MiB resident", peak / MIB));
     Ok(Some(peak))
 }

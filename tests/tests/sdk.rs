@@ -34,7 +34,7 @@ fn writes_come_back(program: &Path, script: &Path, transports: usize) -> Result<
 fn opentelemetry_python_writes_to_both_ports() -> Result<()> {
     or_skip!(need("opentelemetry-python", &["go", "python3"]));
     let lock = sdk("python").join("requirements.txt");
-    let venv = install("python", &[lock.clone()], |dir| {
+    let venv = install("python", std::slice::from_ref(&lock), |dir| {
         run_program(Path::new("python3"), &["-m".as_ref(), "venv".as_ref(), dir.as_ref()])?;
         let pip = dir.join("bin/pip");
         run_program(&pip, &["install".as_ref(), "-q".as_ref(), "-r".as_ref(), lock.as_ref()])
