@@ -30,7 +30,7 @@ pub struct Draw(pub u64);
 
 impl Draw {
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -40,7 +40,7 @@ impl Draw {
 
     /// A number below `bound`, which is not zero.
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound.max(1)
+        self.number() % bound.max(1)
     }
 }
 
@@ -74,8 +74,8 @@ fn request(traces: std::ops::Range<usize>, draw: &mut Draw) -> ExportTraceServic
 
 /// One trace: a root, and children that start after their parent, each below an earlier span.
 fn spans(begin: u64, draw: &mut Draw) -> Vec<(u64, Span)> {
-    let mut trace_id = draw.next().to_be_bytes().to_vec();
-    trace_id.extend(draw.next().to_be_bytes());
+    let mut trace_id = draw.number().to_be_bytes().to_vec();
+    trace_id.extend(draw.number().to_be_bytes());
     let mut made: Vec<(u64, Span)> = Vec::with_capacity(SPANS_A_TRACE);
     for index in 0..SPANS_A_TRACE {
         let parent = index.checked_sub(1).map(|last| draw.below(last as u64 + 1) as usize);
@@ -86,7 +86,7 @@ fn spans(begin: u64, draw: &mut Draw) -> Vec<(u64, Span)> {
         let start = parent_start + draw.below(2_000_000);
         let span = Span {
             trace_id: trace_id.clone(),
-            span_id: draw.next().to_be_bytes().to_vec(),
+            span_id: draw.number().to_be_bytes().to_vec(),
             parent_span_id: parent_id,
             name: format!("/operation/{}", draw.below(OPERATIONS_A_SERVICE)),
             kind: 1 + draw.below(5) as i32,

@@ -28,9 +28,8 @@ fn span(trace: u8, id: u64, start: u64) -> Node {
 fn batch(service: &str, spans: impl IntoIterator<Item = Node>) -> Vec<u8> {
     let name = pair(b"service.name", Node::default().with_bytes(1, service));
     let scope = Node::default().with_nodes(2, spans);
-    let resource = Node::default()
-        .with_node(1, Node::default().with_nodes(1, [name]))
-        .with_nodes(2, [scope]);
+    let resource =
+        Node::default().with_node(1, Node::default().with_nodes(1, [name])).with_nodes(2, [scope]);
     Node::default().with_nodes(1, [resource]).tidy(&TRACES).encode(&TRACES)
 }
 

@@ -112,7 +112,7 @@ fn kinds(model: &Model, arguments: &Arguments) -> Vec<Kind> {
     let unknown: Vec<_> = (0..count)
         .map(|_| {
             let mut id = [7; 16];
-            id[..8].copy_from_slice(&draw.next().to_be_bytes());
+            id[..8].copy_from_slice(&draw.number().to_be_bytes());
             (Call::Trace(id), None)
         })
         .collect();
