@@ -21,7 +21,7 @@ struct Ear(Mutex<Vec<String>>);
 impl Observer for Ear {
     fn observe(&self, event: &Event) {
         let loss = match event {
-            Event::LogDamaged { .. } | Event::SegmentDamaged { .. } => true,
+            Event::LogDamaged { .. } => true,
             // The last frames of a log are never told from a torn tail, which is cut and named.
             Event::Recovered { torn_bytes, .. } => *torn_bytes > 0,
             _ => false,

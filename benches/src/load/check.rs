@@ -81,6 +81,11 @@ fn same<T: PartialEq + std::fmt::Debug>(what: &str, expected: &T, got: &T) -> Re
     Err(format!("{what}: expected {expected:?}, got {got:?}").into())
 }
 
+/// A count as it is on the wire. A negative one is never equal to a right one.
+fn counted(count: i32) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
 fn hex(id: &[u8]) -> String {
     id.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -120,11 +125,6 @@ fn traces(expected: &[Found], got: &[RawMessage], model: &Model) -> Result<()> {
     Ok(())
 }
 
-/// A count of the wire; a negative one equals no expected one.
-fn count(wire: i32) -> u64 {
-    u64::try_from(wire).unwrap_or(u64::MAX)
-}
-
 fn summaries(expected: &[Found], got: &[TraceSummary], model: &Model) -> Result<()> {
     same(
         "traces",
@@ -139,9 +139,7 @@ fn summaries(expected: &[Found], got: &[TraceSummary], model: &Model) -> Result<
         }
         let services = got.services.iter();
         let services: Vec<_> = services
-            .map(|service| {
-                (service.name.clone(), count(service.span_count), count(service.error_span_count))
-            })
+            .map(|s| (s.name.clone(), counted(s.span_count), counted(s.error_span_count)))
             .collect();
         same("services", &right.services, &services)?;
         same(
@@ -150,9 +148,9 @@ fn summaries(expected: &[Found], got: &[TraceSummary], model: &Model) -> Result<
             &[
                 got.min_start_time_unix_nano,
                 got.max_end_time_unix_nano,
-                count(got.span_count),
-                count(got.error_span_count),
-                count(got.orphan_span_count),
+                counted(got.span_count),
+                counted(got.error_span_count),
+                counted(got.orphan_span_count),
             ],
         )?;
     }
