@@ -1,7 +1,7 @@
 // Oracle is an independent client of Jaeger's storage API: it drives a server with the official
 // definitions, which it compiles when it runs, and compares every answer with a plain one.
 //
-//	oracle check --grpc HOST:PORT            the storage port of an empty store
+//	oracle check --grpc HOST:PORT [--http HOST:PORT]   storage port and OTLP/HTTP of an empty store
 //	oracle jaeger --otlp … --query-grpc … --query-http …   the same through a real Jaeger
 //	oracle receivers --grpc … --thrift-http … --thrift-udp … --zipkin … --sampling …
 //	oracle send --otlp HOST:PORT --out FILE         a sender that notes what it was told is accepted
@@ -49,6 +49,7 @@ func runCheck(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("check", flag.ExitOnError)
 	target := flags.String("grpc", "localhost:17271", "storage port of the server under test")
 	only := flags.String("only", "", "run only checks whose name matches")
+	http := flags.String("http", "", "OTLP over HTTP of the same server; empty leaves it out")
 	flags.Int64Var(&day, "day", day, "day of the fixtures, in days since 1970")
 	_ = flags.Parse(args)
 	c, err := connect(ctx, *target, jaegerLimit)
@@ -60,6 +61,9 @@ func runCheck(ctx context.Context, args []string) error {
 	checks = append(checks, suiteChecks(c)...)
 	checks = append(checks, writeChecks(c)...)
 	checks = append(checks, searchChecks(c)...)
+	if *http != "" {
+		checks = append(checks, httpChecks(&Door{store: c, url: "http://" + *http + "/v1/traces"})...)
+	}
 	checks = append(checks, contractChecks(c)...)
 	return verdict(ctx, checks, *only)
 }

@@ -1,10 +1,10 @@
-//! The promise end to end: with the durable configuration, whatever a sender was told is accepted
+//! The promise end to end: with the configuration of docs/jaeger.md, whatever a sender was told is accepted
 //! survives an outage of Spanlake behind a real Jaeger.
 
 use std::thread::sleep;
 use std::time::Duration;
 
-use spanlake_tests::e2e::{Jaeger, Oracle, Result, Spanlake, need, say};
+use spanlake_tests::e2e::{Config, Jaeger, Oracle, Result, Spanlake, need, say};
 use spanlake_tests::or_skip;
 
 const OUTAGE: Duration = Duration::from_secs(20);
@@ -25,7 +25,9 @@ fn survive(end: fn(&mut Spanlake) -> Result<()>) -> Result<()> {
     Jaeger::binary()?;
     let dir = tempfile::tempdir()?;
     let mut server = Spanlake::start(dir.path(), &[])?;
-    let jaeger = Jaeger::start("durable", server.ports.grpc, dir.path())?;
+    let configs =
+        [Config::Documented("docs/jaeger.md", "wait_for_result"), Config::Tests("around")];
+    let jaeger = Jaeger::start(&configs, server.ports.grpc, dir.path())?;
     let acked = dir.path().join("acked.txt");
     let acked = acked.to_str().ok_or("the folder's name is not UTF-8")?;
     let words = dir.path().join("sender.log");

@@ -1,6 +1,7 @@
-//! One run each through Jaeger's older receivers and its sampling endpoint.
+//! One run each through Jaeger's older receivers and its sampling endpoint, with the configuration
+//! of docs/jaeger.md as it stands there.
 
-use spanlake_tests::e2e::{Jaeger, Oracle, Result, Spanlake, need};
+use spanlake_tests::e2e::{Config, Jaeger, Oracle, Result, Spanlake, need};
 use spanlake_tests::or_skip;
 
 #[test]
@@ -10,7 +11,13 @@ fn thrift_zipkin_and_sampling_work_in_front_of_spanlake() -> Result<()> {
     Jaeger::binary()?;
     let dir = tempfile::tempdir()?;
     let server = Spanlake::start(dir.path(), &[])?;
-    let jaeger = Jaeger::start("receivers", server.ports.grpc, dir.path())?;
+    let configs = [
+        Config::Documented("docs/jaeger.md", "wait_for_result"),
+        Config::Documented("docs/jaeger.md", "thrift_http"),
+        Config::Tests("around"),
+        Config::Tests("around-receivers"),
+    ];
+    let jaeger = Jaeger::start(&configs, server.ports.grpc, dir.path())?;
     oracle.run(&[
         "receivers",
         "--grpc",

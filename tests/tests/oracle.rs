@@ -15,13 +15,15 @@ fn the_storage_port_speaks_jaegers_official_definitions() -> Result<()> {
     let grpc = server.grpc();
     let yesterday = UNIX_EPOCH.elapsed()?.as_secs() / 86_400 - 1;
     let day = yesterday.to_string();
-    oracle.run(&["check", "--grpc", &grpc, "--day", &day])?;
+    let http = format!("127.0.0.1:{}", server.ports.otlp_http);
+    oracle.run(&["check", "--grpc", &grpc, "--http", &http, "--day", &day])?;
 
     // All of it is in segments now. Writing it again adds nothing; every answer stays the same.
     server.stop_cleanly()?;
     server.restart()?;
-    let again = "^search/|^write/|^suite/(GetTrace|GetLarge|FindTraces (write|typed|strings))";
-    oracle.run(&["check", "--grpc", &grpc, "--day", &day, "--only", again])?;
+    let again =
+        "^search/|^write/|^http/|^suite/(GetTrace|GetLarge|FindTraces (write|typed|strings))";
+    oracle.run(&["check", "--grpc", &grpc, "--http", &http, "--day", &day, "--only", again])?;
 
     // After a purge it is as good as new: the suite's first checks demand an empty store.
     assert_eq!(post(server.ports.admin, "/purge")?.status, 200);

@@ -1,5 +1,6 @@
-//! A real Jaeger (2.13, from `tests/jaeger`) in front of a Spanlake: a configuration template
-//! flows in, a Jaeger that says it is healthy flows out. It is killed when its value goes away.
+//! A real Jaeger (2.13, from `tests/jaeger`) in front of a Spanlake, configured with the YAML that
+//! the documentation tells people to paste. Configurations flow in, a Jaeger that says it is
+//! healthy flows out. It is killed when its value goes away.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,9 +12,56 @@ use super::Result;
 use super::golang::go_build;
 use super::http::get;
 use super::ports::free_port;
+use super::tools::repository;
 
 const PACKAGE: &str = "github.com/jaegertracing/jaeger/cmd/jaeger";
 const HEALTHY_WITHIN: Duration = Duration::from_secs(60);
+
+/// The ports the documentation names, and the placeholder that stands for each.
+const DOCUMENTED: [(&str, &str); 8] = [
+    ("17271", "spanlake"),
+    ("4317", "otlp_grpc"),
+    ("4318", "otlp_http"),
+    ("14268", "thrift_http"),
+    ("6831", "thrift_udp"),
+    ("9411", "zipkin"),
+    ("5778", "sampling_http"),
+    ("5779", "sampling_grpc"),
+];
+
+/// A configuration; several are merged in their order, as Jaeger does with several `--config`.
+#[derive(Debug, Clone, Copy)]
+pub enum Config {
+    /// The first YAML block of a document that contains a phrase.
+    Documented(&'static str, &'static str),
+    /// `tests/jaeger/config/NAME.yaml`.
+    Tests(&'static str),
+}
+
+impl Config {
+    /// Its text, with `{{names}}` for all ports.
+    fn template(self, folder: &Path) -> Result<String> {
+        match self {
+            Self::Tests(name) => Ok(std::fs::read_to_string(folder.join(format!("{name}.yaml")))?),
+            Self::Documented(document, phrase) => {
+                let text = std::fs::read_to_string(repository().join(document))?;
+                let block = yaml_block(&text, phrase)
+                    .ok_or_else(|| format!("{document} has no YAML block with {phrase}"))?;
+                Ok(DOCUMENTED.iter().fold(block.to_owned(), |yaml, (port, name)| {
+                    yaml.replace(&format!("localhost:{port}"), &format!("127.0.0.1:{{{{{name}}}}}"))
+                }))
+            }
+        }
+    }
+}
+
+fn yaml_block<'a>(document: &'a str, phrase: &str) -> Option<&'a str> {
+    document
+        .split("```yaml\n")
+        .skip(1)
+        .filter_map(|rest| rest.split_once("```").map(|(block, _)| block))
+        .find(|block| block.contains(phrase))
+}
 
 /// A Jaeger of this test.
 #[derive(Debug)]
@@ -35,20 +83,21 @@ impl Jaeger {
         }
     }
 
-    /// Starts Jaeger with `tests/jaeger/config/NAME.yaml` in front of the server at `spanlake`.
+    /// Starts Jaeger with merged configurations in front of the server at `spanlake`.
     ///
     /// # Errors
     /// Where it does not become healthy; its log comes with the error.
-    pub fn start(config: &str, spanlake: u16, dir: &Path) -> Result<Self> {
+    pub fn start(configs: &[Config], spanlake: u16, dir: &Path) -> Result<Self> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("jaeger/config");
-        let template = std::fs::read_to_string(folder.join(format!("{config}.yaml")))?;
-        let (text, ports) = fill(&template, spanlake, &folder)?;
-        let file = dir.join("jaeger.yaml");
-        std::fs::write(&file, text)?;
+        let mut ports = BTreeMap::from([("spanlake".to_owned(), spanlake)]);
+        let mut command = Command::new(Self::binary()?);
+        for (i, config) in configs.iter().enumerate() {
+            let file = dir.join(format!("jaeger-{i}.yaml"));
+            std::fs::write(&file, fill(&config.template(&folder)?, &mut ports, &folder)?)?;
+            command.arg("--config").arg(&file);
+        }
         let log = dir.join("jaeger.log");
-        let child = Command::new(Self::binary()?)
-            .arg("--config")
-            .arg(&file)
+        let child = command
             .env_clear()
             // Its own traces would go to the default OTLP port.
             .env("OTEL_TRACES_SAMPLER", "always_off")
@@ -77,15 +126,13 @@ impl Jaeger {
         Err(format!("jaeger is not healthy after {HEALTHY_WITHIN:?}: {}", self.log()).into())
     }
 
-    /// The port a `{{name}}` of the template was filled with.
+    /// The port a `{{name}}` of the configurations was filled with.
     ///
     /// # Errors
-    /// Where the template has no such name.
+    /// Where they have no such name.
     pub fn port(&self, name: &str) -> Result<u16> {
-        Ok(*self
-            .ports
-            .get(name)
-            .ok_or_else(|| format!("the configuration has no {{{{{name}}}}}"))?)
+        let port = self.ports.get(name);
+        Ok(*port.ok_or_else(|| format!("the configuration has no {{{{{name}}}}}"))?)
     }
 
     /// [`Jaeger::port`] as an address.
@@ -102,9 +149,8 @@ impl Jaeger {
     }
 }
 
-/// Fills every `{{name}}`: `spanlake` and `dir` are given, every other is a port of its own.
-fn fill(template: &str, spanlake: u16, dir: &Path) -> Result<(String, BTreeMap<String, u16>)> {
-    let mut ports = BTreeMap::from([("spanlake".to_owned(), spanlake)]);
+/// Fills every `{{name}}`: `dir` is the folder, every other one a port of its own.
+fn fill(template: &str, ports: &mut BTreeMap<String, u16>, dir: &Path) -> Result<String> {
     let mut out = String::new();
     for line in template.lines().filter(|l| !l.trim_start().starts_with('#')) {
         let mut rest = line;
@@ -124,7 +170,7 @@ fn fill(template: &str, spanlake: u16, dir: &Path) -> Result<(String, BTreeMap<S
         out.push_str(rest);
         out.push('\n');
     }
-    Ok((out, ports))
+    Ok(out)
 }
 
 impl Drop for Jaeger {
@@ -141,12 +187,20 @@ mod tests {
 
     #[test]
     fn a_template_is_filled_with_one_port_a_name() -> Result<()> {
-        let (text, ports) =
-            fill("a: {{x}} {{spanlake}}\n# {{c}}\nb: {{x}} {{dir}}/f", 7, Path::new("/d"))?;
+        let mut ports = BTreeMap::from([("spanlake".to_owned(), 7)]);
+        let template = "a: {{x}} {{spanlake}}\n# {{c}}\nb: {{x}} {{dir}}/f";
+        let text = fill(template, &mut ports, Path::new("/d"))?;
         let x = ports["x"];
         assert_eq!(text, format!("a: {x} 7\nb: {x} /d/f\n"));
         assert_eq!(ports.len(), 2);
-        assert!(fill("{{open", 7, Path::new("/")).is_err());
+        assert!(fill("{{open", &mut ports, Path::new("/")).is_err());
         Ok(())
+    }
+
+    #[test]
+    fn a_documents_block_is_found_by_what_it_says() {
+        let document = "text\n```yaml\na: 1\n```\nmore\n```yaml\nb: wanted\n```\n";
+        assert_eq!(yaml_block(document, "wanted"), Some("b: wanted\n"));
+        assert_eq!(yaml_block(document, "text"), None);
     }
 }

@@ -13,7 +13,7 @@ mod tools;
 
 pub use golang::{go_build, oracle_binary};
 pub use http::{Answer, get, post};
-pub use jaeger::Jaeger;
+pub use jaeger::{Config, Jaeger};
 pub use oracle::Oracle;
 pub use ports::free_port;
 pub use spanlake::{Ports, Spanlake};
