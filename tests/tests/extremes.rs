@@ -382,7 +382,8 @@ fn a_retry_of_a_large_sealed_trace_is_cheap() {
     let repeated = read("read, repeated in the head");
     let second = timed("second flush", &mut || store.flush().expect("flush"));
     read("read, sealed again");
-    let slack = Duration::from_secs(2);
+    // Far above what a busy machine adds, far below what a page read a span costs at 100,000.
+    let slack = Duration::from_secs(15);
     assert!(
         second < first * 10 + slack,
         "the seal of a retry took {second:?}, the first {first:?}"
