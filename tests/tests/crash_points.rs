@@ -217,6 +217,14 @@ fn a_seal_on_a_full_disk_loses_nothing() {
     Checker::new(&view, &model, "room again").check_all(&universe);
 }
 
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 /// What arrives while a seal runs stays in the log: writers of two tenancies and a flusher at
 /// once, and at any moment a copy of the disk opens with every batch acknowledged by then.
 #[test]
@@ -239,6 +247,8 @@ fn what_arrives_during_a_seal_survives_a_kill() {
                     std::thread::sleep(Duration::from_millis(20));
                 }
             });
+            // Also where a check fails, or the scope would wait for its threads for ever.
+            let end = StopOnDrop(&stop);
             let mut dice = Dice::new(seed);
             for moment in 0..10 {
                 std::thread::sleep(Duration::from_millis(dice.below(20) as u64));
@@ -253,7 +263,7 @@ fn what_arrives_during_a_seal_survives_a_kill() {
                     assert!(found.traces == model.traces, "{case}: an acknowledged batch is lost");
                 }
             }
-            stop.store(true, Ordering::SeqCst);
+            drop(end);
             let ends: Vec<_> = writers.into_iter().chain([flusher]).map(|t| t.join()).collect();
             ends.into_iter().for_each(|end| end.expect("a thread"));
         });
