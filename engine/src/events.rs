@@ -72,13 +72,6 @@ pub enum Event {
         /// What failed.
         cause: String,
     },
-    /// A segment cannot be read and is left out of answers.
-    SegmentDamaged {
-        /// The file.
-        file: String,
-        /// What is wrong with it.
-        cause: String,
-    },
 }
 
 /// Listens to [`Event`]s, on the thread where they happen: it must be quick and must not block.

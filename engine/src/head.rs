@@ -4,6 +4,7 @@
 //! thread, rows flow out to queries and to seals. No I/O, no lock, no clock.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use crate::query::request::Operation;
@@ -43,12 +44,11 @@ impl Chunk {
         Self::new(chunks.iter().flat_map(|c| c.rows.iter().cloned()).collect())
     }
 
-    /// The trace's rows.
-    pub(crate) fn trace(&self, id: TraceId) -> &[SpanRow] {
+    /// Where the trace's rows stand.
+    pub(crate) fn trace(&self, id: TraceId) -> Range<usize> {
         let from = self.rows.partition_point(|r| r.trace_id < id);
         let rest = self.rows.get(from..).unwrap_or_default();
-        let length = rest.partition_point(|r| r.trace_id == id);
-        rest.get(..length).unwrap_or_default()
+        from..from + rest.partition_point(|r| r.trace_id == id)
     }
 
     /// Distinct (service, operation), computed at first use.

@@ -3,6 +3,7 @@
 //! Raw OTLP goes in; traces, summaries, services, operations and dependencies come out, exact
 //! and durable at acknowledgement. There is no network in here, and no async runtime.
 
+pub mod formats;
 pub mod otlp;
 pub mod world;
 
@@ -24,7 +25,7 @@ mod wal;
 
 pub use error::{Error, ErrorKind, Result};
 pub use events::{Event, Observer};
-pub use limits::INGEST_BYTES_MAX;
+pub use limits::{INGEST_BYTES_MAX, INGEST_SPANS_MAX};
 pub use options::Options;
 pub use query::request::{
     AttributeEquals, Cancel, Dependency, FoundTrace, Operation, SEARCH_DEPTH_DEFAULT,

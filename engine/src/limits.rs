@@ -4,6 +4,10 @@
 /// what the server's transports allow.
 pub const INGEST_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// Spans of one Export, refused ones included: a span of two bytes on the wire takes a hundred
+/// in memory, so bytes alone do not bound it.
+pub const INGEST_SPANS_MAX: u32 = 1_000_000;
+
 /// Bytes one group commit gathers at most, so that one sync never waits for gigabytes.
 pub(crate) const GROUP_BYTES_MAX: usize = 32 * 1024 * 1024;
 

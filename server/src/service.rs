@@ -5,6 +5,7 @@
 //!
 //! [`Refusal`]: crate::status::Refusal
 
+mod budget;
 mod export;
 mod meter;
 mod question;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use spanlake::Store;
 use tokio::sync::Semaphore;
 
+pub use budget::Share;
 pub use meter::{Meter, NoMeter};
 pub use question::Question;
 pub use read::Chunks;
@@ -33,8 +35,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// What may be in flight at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of Exports between their door and their verdict, default 256 MiB. Past it an Export
-    /// waits for two seconds, then is refused.
+    /// Bytes of Exports between their first byte and their verdict, default 256 MiB. Past it an
+    /// Export waits for two seconds, then is refused.
     pub export_bytes: usize,
     /// Reads on blocking threads at once, default four for each CPU. A slow client holds none.
     pub reads: usize,
@@ -65,7 +67,7 @@ pub struct Service {
     meter: Arc<dyn Meter>,
     limits: Limits,
     draining: AtomicBool,
-    export_budget: Arc<Semaphore>,
+    export_budget: Arc<budget::Budget>,
     read_slots: Arc<Semaphore>,
     stream_slots: Arc<Semaphore>,
     rejections: rejections::Rejections,
@@ -79,7 +81,7 @@ impl Service {
             meter,
             limits,
             draining: AtomicBool::new(false),
-            export_budget: Arc::new(Semaphore::new(export::pieces(limits.export_bytes) as usize)),
+            export_budget: budget::Budget::new(limits.export_bytes),
             read_slots: Arc::new(Semaphore::new(limits.reads.max(1))),
             stream_slots: Arc::new(Semaphore::new(limits.streams.max(1))),
             rejections: rejections::Rejections::default(),

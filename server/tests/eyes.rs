@@ -1,5 +1,7 @@
 //! The reading commands and the demo as a person runs them: the binary, its output, its exit code.
 
+#![expect(clippy::expect_used, reason = "a test says what it expects")]
+
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 

@@ -2,5 +2,6 @@
 
 pub mod e2e;
 pub mod model;
+pub mod mounts;
 pub mod server;
 pub mod syscalls;

@@ -111,6 +111,8 @@ impl Launch {
         let output = |file: &File| Stdio::from(file.try_clone().expect("a handle"));
         let child = Command::new(&words[0])
             .args(&words[1..])
+            // A test's own variable would be one more warning.
+            .env_remove("SPANLAKE_BIN")
             .envs(self.environment)
             .stdin(Stdio::null())
             .stdout(output(log.as_file()))
@@ -351,7 +353,8 @@ fn unchunk(mut raw: &[u8]) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     loop {
         let line = raw.windows(2).position(|w| w == b"\r\n")?;
-        let length = usize::from_str_radix(std::str::from_utf8(&raw[..line]).ok()?.trim(), 16).ok()?;
+        let length =
+            usize::from_str_radix(std::str::from_utf8(&raw[..line]).ok()?.trim(), 16).ok()?;
         raw = &raw[line + 2..];
         if length == 0 {
             return Some(body);

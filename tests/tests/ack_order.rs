@@ -28,9 +28,7 @@ fn batch(n: usize) -> Vec<u8> {
             .with_number(7, 1_771_027_200_000_000_000 + n as u64)
     });
     let scope = Node::default().with_nodes(2, spans);
-    Node::default()
-        .with_nodes(1, [Node::default().with_nodes(2, [scope])])
-        .encode(&TRACES)
+    Node::default().with_nodes(1, [Node::default().with_nodes(2, [scope])]).encode(&TRACES)
 }
 
 async fn export(client: &mut TraceServiceClient<Channel>, n: usize) {
@@ -96,7 +94,10 @@ fn finished(path: &std::path::Path) -> String {
 
 /// Log calls of one kind.
 fn log_calls<'a>(calls: &'a [Call], names: &[&str]) -> Vec<&'a Call> {
-    calls.iter().filter(|c| c.target.contains("/wal/") && names.contains(&c.name.as_str())).collect()
+    calls
+        .iter()
+        .filter(|c| c.target.contains("/wal/") && names.contains(&c.name.as_str()))
+        .collect()
 }
 
 /// Per connection and stream: the last line of the request, the first line of the answer.
@@ -104,7 +105,9 @@ fn exchanges(calls: &[Call], port: u16) -> Vec<(usize, usize)> {
     let ours = format!("TCP:[127.0.0.1:{port}->");
     let of = |names: &'static [&'static str]| {
         let ours = ours.clone();
-        calls.iter().filter(move |c| c.target.starts_with(&ours) && names.contains(&c.name.as_str()))
+        calls
+            .iter()
+            .filter(move |c| c.target.starts_with(&ours) && names.contains(&c.name.as_str()))
     };
     let asked = frames(of(&["read", "readv", "recvfrom", "recvmsg"]), PREFACE);
     let told = frames(of(&["write", "writev", "sendto", "sendmsg"]), 0);

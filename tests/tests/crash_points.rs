@@ -78,9 +78,9 @@ fn crash_case(seed: u64) {
         store.close(Duration::from_secs(60)).expect("close");
     }
     // Where the moment did not come, power fails at the end.
-    let (image, acked, submitted) = files.crash_image(&mut dice).unwrap_or_else(|| {
-        (files.crash_now(&mut dice), deeds.len() as u64, deeds.len() as u64)
-    });
+    let (image, acked, submitted) = files
+        .crash_image(&mut dice)
+        .unwrap_or_else(|| (files.crash_now(&mut dice), deeds.len() as u64, deeds.len() as u64));
     drop(store);
 
     let ids = universe.trace_ids();

@@ -216,9 +216,17 @@ fn spans_that_differ_in_anything_are_kept() {
         ("itself", batch([base.clone()])),
         ("attribute order", batch([span(1, &[("b", 2), ("a", 1)])])),
         ("a repeated attribute", batch([span(1, &[("a", 1), ("b", 2), ("b", 2)])])),
-        ("the resource", in_resource(Node::default().with_node(1, Node::default().with_nodes(1, [attribute.clone()])))),
+        (
+            "the resource",
+            in_resource(
+                Node::default().with_node(1, Node::default().with_nodes(1, [attribute.clone()])),
+            ),
+        ),
         ("the resource's schema URL", in_resource(Node::default().with_bytes(3, "u"))),
-        ("the scope's name", in_scope(Node::default().with_node(1, Node::default().with_bytes(1, "lib")))),
+        (
+            "the scope's name",
+            in_scope(Node::default().with_node(1, Node::default().with_bytes(1, "lib"))),
+        ),
         ("the scope's schema URL", in_scope(Node::default().with_bytes(3, "u"))),
         ("the end", batch([base.clone().with_number(8, 1)])),
         ("flags", batch([base.clone().with_number(16, 1)])),

@@ -12,11 +12,10 @@ use serde::{Deserialize, Serialize};
 use super::edit::{Change, Edit};
 use super::state::CatalogState;
 use crate::error::{Error, ErrorKind, Result};
+use crate::formats::CATALOG;
 use crate::world::{Files, LogFile};
 
 const DIRECTORY: &str = "catalog";
-/// The version of these records.
-const FORMAT: u32 = 1;
 /// Bytes of edits before a new checkpoint is worth writing.
 const EDIT_BYTES_MAX: u64 = 64 * 1024;
 
@@ -37,7 +36,7 @@ pub(crate) fn inspect(files: &dyn Files) -> Result<Option<(CatalogState, bool)>>
     let Some(name) = names.into_iter().rfind(|n| n.ends_with(".jsonl")) else { return Ok(None) };
     let read = || {
         let file = files.open(&name)?;
-        file.read_many(&[0..file.len()])
+        file.read_many(std::slice::from_ref(&(0..file.len())))
     };
     let bytes = read().map_err(|e| Error::io("reading", &name, e))?;
     let bytes = bytes.first().cloned().unwrap_or_default();
@@ -85,7 +84,7 @@ fn record<T: DeserializeOwned>(json: &[u8], file: &str, number: usize) -> Result
             ErrorKind::Format,
             format!(
                 "{file} line {number} was written by a newer spanlake ({e}); this build reads \
-                 catalog format {FORMAT}: run the newer build"
+                 catalog format {CATALOG}: run the newer build"
             ),
         )
         .with_source(e)
@@ -204,7 +203,7 @@ impl CatalogStore {
 
 fn write_checkpoint(files: &dyn Files, state: &CatalogState) -> Result<(String, u64)> {
     let name = file_name(state.version);
-    let line = line(&Checkpoint { catalog_format: FORMAT, state: state.clone() })?;
+    let line = line(&Checkpoint { catalog_format: CATALOG, state: state.clone() })?;
     let write = || {
         let mut file = files.create(&name)?;
         file.append(&line)?;
@@ -244,11 +243,11 @@ fn parse(bytes: &[u8], name: &str) -> Result<Loaded> {
         loaded = Some(match loaded {
             None => {
                 let checkpoint: Checkpoint = record(json, name, number)?;
-                if checkpoint.catalog_format != FORMAT {
+                if checkpoint.catalog_format != CATALOG {
                     return Err(Error::new(
                         ErrorKind::Format,
                         format!(
-                            "{name} has catalog format {}, this build reads {FORMAT}: run a newer \
+                            "{name} has catalog format {}, this build reads {CATALOG}: run a newer \
                              spanlake",
                             checkpoint.catalog_format
                         ),

@@ -14,7 +14,8 @@ use super::attributes::service_name;
 use super::canonical::canonical;
 use super::schema::{RESOURCE_CONTEXT, SCOPE_CONTEXT, SPAN};
 use super::wire::{Fields, Value};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::limits::INGEST_SPANS_MAX;
 use crate::span::{ResourceContext, ScopeContext, SpanId, SpanRow, TraceId};
 
 /// Why one span is refused.
@@ -195,7 +196,12 @@ impl Walk<'_> {
             }
         };
         let ordinal = self.ordinal;
-        self.ordinal = self.ordinal.saturating_add(1);
+        if ordinal >= INGEST_SPANS_MAX {
+            return Err(Error::invalid(format!(
+                "an Export of more than {INGEST_SPANS_MAX} spans; send smaller batches"
+            )));
+        }
+        self.ordinal = ordinal + 1;
         if self.dropped.is_some_and(|dropped| dropped.binary_search(&ordinal).is_ok()) {
             return Ok(());
         }
@@ -219,7 +225,7 @@ fn context_of(message: &[u8]) -> Result<Cow<'_, [u8]>> {
             continue;
         }
         match &mut context {
-            Cow::Borrowed(empty) if empty.is_empty() => context = Cow::Borrowed(field.raw),
+            Cow::Borrowed([]) => context = Cow::Borrowed(field.raw),
             grown => grown.to_mut().extend_from_slice(field.raw),
         }
     }

@@ -11,6 +11,9 @@ mod summary;
 pub(crate) mod terms;
 mod trace;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 

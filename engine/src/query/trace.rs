@@ -2,27 +2,83 @@
 //! Small traces come sorted by start; large ones are streamed part by part so that a trace of any
 //! size needs little memory. Pulled: nothing happens between two calls.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::request::{Cancel, TraceChunk};
 use crate::error::Result;
+use crate::head::Chunk;
 use crate::otlp::assemble;
 use crate::repeats;
 use crate::segment::{BLOCK_ROWS, Columns};
-use crate::span::{SpanRow, TraceId};
+use crate::span::{SpanId, SpanRow, TraceId};
 use crate::tenancy::Tenancy;
 use crate::view::{LiveSegment, State};
 
 /// Rows up to which a trace is read whole and sorted by start.
 const SORTED_ROWS_MAX: usize = 4096;
 
+/// What tells spans of a trace apart before their content does.
+type Key = (SpanId, u64);
+
+fn key(row: &SpanRow) -> Key {
+    (row.span_id, row.start)
+}
+
+/// Spans of segments that the head may repeat.
+type Present = HashMap<Key, Vec<SpanRow>>;
+
+/// A trace's rows in the head's chunks, each slice sorted by key: merged as they are asked for,
+/// so that an open stream holds no row of its own.
+#[derive(Debug)]
+struct HeadPart(Vec<(Arc<Chunk>, Range<usize>)>);
+
+impl HeadPart {
+    fn new(state: &State, tenancy: &Tenancy, id: TraceId) -> Self {
+        let chunks = state.head.get(tenancy).into_iter().flat_map(|head| head.chunks());
+        let slices = chunks.map(|chunk| (Arc::clone(chunk), chunk.trace(id)));
+        Self(slices.filter(|(_, range)| range.start < range.end).collect())
+    }
+
+    fn slices(&self) -> impl Iterator<Item = &[SpanRow]> {
+        self.0.iter().map(|(chunk, range)| chunk.rows.get(range.clone()).unwrap_or_default())
+    }
+
+    fn rows(&self) -> usize {
+        self.slices().map(<[SpanRow]>::len).sum()
+    }
+
+    fn has(&self, wanted: Key) -> bool {
+        self.slices().any(|rows| rows.binary_search_by_key(&wanted, key).is_ok())
+    }
+
+    /// The rows of the least key that is left, each copy once, without those already present;
+    /// perhaps none. `None` at the end.
+    fn next_group(&mut self, present: &Present) -> Option<Vec<SpanRow>> {
+        let least = self.slices().filter_map(|rows| rows.first().map(key)).min()?;
+        let mut group = Vec::new();
+        for (chunk, range) in &mut self.0 {
+            let rows = chunk.rows.get(range.clone()).unwrap_or_default();
+            let equal = rows.partition_point(|row| key(row) == least);
+            group.extend_from_slice(rows.get(..equal).unwrap_or_default());
+            range.start += equal;
+        }
+        if group.len() > 1 {
+            repeats::collapse(&mut group);
+        }
+        if let Some(old) = present.get(&least) {
+            repeats::subtract(&mut group, old);
+        }
+        Some(group)
+    }
+}
+
 /// Where a trace's rows lie.
+#[derive(Debug)]
 pub(crate) struct Parts {
     segments: VecDeque<(Arc<LiveSegment>, Range<u32>)>,
-    /// Rows of the head, collapsed.
-    head: Vec<SpanRow>,
+    head: HeadPart,
 }
 
 /// `locate(trace) → parts`: the one way from an id to its rows.
@@ -36,15 +92,12 @@ pub(crate) fn locate(state: &State, tenancy: &Tenancy, id: TraceId) -> Result<Pa
             segments.push_back((Arc::clone(live), rows));
         }
     }
-    let chunks = state.head.get(tenancy).into_iter().flat_map(|head| head.chunks());
-    let mut head: Vec<SpanRow> = chunks.flat_map(|c| c.trace(id).iter().cloned()).collect();
-    repeats::collapse(&mut head);
-    Ok(Parts { segments, head })
+    Ok(Parts { segments, head: HeadPart::new(state, tenancy, id) })
 }
 
 impl Parts {
     fn rows(&self) -> usize {
-        self.head.len() + self.segments.iter().map(|(_, rows)| rows.len()).sum::<usize>()
+        self.head.rows() + self.segments.iter().map(|(_, rows)| rows.len()).sum::<usize>()
     }
 
     fn read(&self, columns: Columns) -> Result<Vec<SpanRow>> {
@@ -62,21 +115,37 @@ impl Parts {
     /// Corrupted, Io.
     pub(crate) fn all(mut self, columns: Columns) -> Result<Vec<SpanRow>> {
         let mut rows = self.read(columns)?;
-        if columns == Columns::Fixed && self.may_repeat(&rows) {
+        if columns == Columns::Fixed && rows.iter().any(|row| self.head.has(key(row))) {
             rows = self.read(Columns::Payload)?;
         }
-        if !self.head.is_empty() {
-            repeats::subtract(&mut self.head, &rows);
-            rows.append(&mut self.head);
+        let mut present = Present::new();
+        for row in rows.iter().filter(|row| self.head.has(key(row))) {
+            present.entry(key(row)).or_default().push(row.clone());
+        }
+        while let Some(group) = self.head.next_group(&present) {
+            rows.extend(group);
         }
         Ok(rows)
     }
 
-    fn may_repeat(&self, rows: &[SpanRow]) -> bool {
-        rows.iter().any(|row| {
-            let key = (row.trace_id, row.span_id, row.start);
-            self.head.binary_search_by_key(&key, |r| (r.trace_id, r.span_id, r.start)).is_ok()
-        })
+    /// Rows of segments whose key the head has too, read block by block.
+    fn present(&self) -> Result<Present> {
+        let mut present = Present::new();
+        if self.head.rows() == 0 {
+            return Ok(present);
+        }
+        for (live, range) in &self.segments {
+            for from in range.clone().step_by(BLOCK_ROWS) {
+                let block = from..range.end.min(from + BLOCK_ROWS as u32);
+                for (number, row) in block.clone().zip(live.segment.read(block, Columns::Fixed)?) {
+                    if self.head.has(key(&row)) {
+                        let whole = live.segment.read(number..number + 1, Columns::Payload)?;
+                        present.entry(key(&row)).or_default().extend(whole);
+                    }
+                }
+            }
+        }
+        Ok(present)
     }
 }
 
@@ -96,10 +165,9 @@ struct Current {
     id: TraceId,
     /// Rows read and not yet given.
     ready: VecDeque<SpanRow>,
-    /// Segment parts not yet read.
-    segments: VecDeque<(Arc<LiveSegment>, Range<u32>)>,
-    /// Rows of the head that no part read so far has repeated.
-    head: Vec<SpanRow>,
+    /// What is not yet read.
+    parts: Parts,
+    present: Present,
 }
 
 fn sort_by_start(rows: &mut [SpanRow]) {
@@ -111,34 +179,31 @@ fn sort_by_start(rows: &mut [SpanRow]) {
 impl Current {
     fn open(state: &State, tenancy: &Tenancy, id: TraceId) -> Result<Self> {
         let parts = locate(state, tenancy, id)?;
-        if parts.rows() <= SORTED_ROWS_MAX {
-            let mut rows = parts.all(Columns::Payload)?;
-            sort_by_start(&mut rows);
-            let (segments, head) = (VecDeque::new(), Vec::new());
-            return Ok(Self { id, ready: rows.into(), segments, head });
+        if parts.rows() > SORTED_ROWS_MAX {
+            let present = parts.present()?;
+            return Ok(Self { id, ready: VecDeque::new(), parts, present });
         }
-        let Parts { segments, head } = parts;
-        Ok(Self { id, ready: VecDeque::new(), segments, head })
+        let mut rows = parts.all(Columns::Payload)?;
+        sort_by_start(&mut rows);
+        let parts = Parts { segments: VecDeque::new(), head: HeadPart(Vec::new()) };
+        Ok(Self { id, ready: rows.into(), parts, present: Present::new() })
     }
 
     /// The next row, reading on where none is ready.
     fn next_row(&mut self) -> Result<Option<SpanRow>> {
         while self.ready.is_empty() {
-            if let Some((live, range)) = self.segments.front_mut() {
+            if let Some((live, range)) = self.parts.segments.front_mut() {
                 let end = range.end.min(range.start + BLOCK_ROWS as u32);
-                let rows = live.segment.read(range.start..end, Columns::Payload)?;
+                self.ready = live.segment.read(range.start..end, Columns::Payload)?.into();
                 range.start = end;
                 if range.start >= range.end {
-                    self.segments.pop_front();
+                    self.parts.segments.pop_front();
                 }
-                repeats::subtract(&mut self.head, &rows);
-                self.ready = rows.into();
-            } else if self.head.is_empty() {
-                return Ok(None);
             } else {
-                let mut rows = std::mem::take(&mut self.head);
-                sort_by_start(&mut rows);
-                self.ready = rows.into();
+                match self.parts.head.next_group(&self.present) {
+                    Some(group) => self.ready = group.into(),
+                    None => return Ok(None),
+                }
             }
         }
         Ok(self.ready.pop_front())

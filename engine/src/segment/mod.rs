@@ -38,7 +38,7 @@ pub(crate) use read::Segment;
 pub(crate) use write::build;
 
 /// The format this build writes, and the only one it reads.
-pub(crate) const SEGMENT_FORMAT: u32 = 0;
+pub(crate) const SEGMENT_FORMAT: u32 = crate::formats::SEGMENT;
 /// Rows of a block, the unit of pruning and of reading; the last block may have fewer.
 pub(crate) const BLOCK_ROWS: usize = 1024;
 /// Blocks of a Parquet row group: each has dictionaries of its own, which a point read decodes.

@@ -78,26 +78,8 @@ fn held(path: &Path, file: &mut File) -> Error {
     )
 }
 
-/// An I/O fault on the directory itself; a missing permission says whose it is and what mends it.
+/// An I/O fault on the directory itself. The embedder knows its surroundings (flags, users) and
+/// says what mends it.
 fn unusable(path: &Path, what: &str, error: std::io::Error) -> Error {
-    let shown = path.display();
-    let hint = match error.kind() {
-        std::io::ErrorKind::PermissionDenied => {
-            use std::os::unix::fs::MetadataExt;
-            let uid = rustix::process::geteuid().as_raw();
-            let owner = path
-                .ancestors()
-                .find_map(|p| fs::metadata(p).ok())
-                .map_or_else(String::new, |m| format!(" it belongs to uid {};", m.uid()));
-            format!("; this process is uid {uid},{owner} run: chown -R {uid} {shown}")
-        }
-        std::io::ErrorKind::ReadOnlyFilesystem => {
-            "; the file system is mounted read-only: remount it writable or choose another \
-             --data-dir"
-                .to_owned()
-        }
-        _ => String::new(),
-    };
-    Error::new(ErrorKind::Io, format!("{what} the data directory {shown}: {error}{hint}"))
-        .with_source(error)
+    Error::io(&format!("{what} the data directory"), &path.display().to_string(), error)
 }

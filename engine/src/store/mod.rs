@@ -90,8 +90,6 @@ pub struct Stats {
     pub segment_memory_bytes: u64,
     /// Bytes of the catalog's file.
     pub catalog_bytes: u64,
-    /// Segments left out because they cannot be read.
-    pub quarantined_segments: u64,
     /// Copies dropped at seal since open.
     pub duplicate_spans: u64,
     /// Earliest start among sealed spans, ns since 1970; 0 where there is none.
@@ -273,10 +271,12 @@ impl Store {
             rejected: rejections(&walked.refused),
         };
         let rows_bytes = walked.rows.len() * size_of::<SpanRow>();
+        let bytes = (otlp.len() + walked.rewritten_bytes + rows_bytes) as u64;
+        shared.check_memory(bytes)?;
         Ok(Pending {
             tenancy: tenancy.clone(),
             dropped: walked.refused.iter().map(|r| r.ordinal).collect(),
-            bytes: (otlp.len() + walked.rewritten_bytes + rows_bytes) as u64,
+            bytes,
             payload: otlp,
             rows: walked.rows,
             outcome,
@@ -376,7 +376,6 @@ impl Store {
             segment_spans: sum(&|s| s.entry.facts.spans),
             segment_memory_bytes: sum(&|s| s.segment.memory_bytes() as u64),
             catalog_bytes: load(&shared.catalog_bytes),
-            quarantined_segments: 0,
             duplicate_spans: load(&shared.duplicate_spans),
             oldest_span: state.catalog.all().map(|s| s.entry.facts.start_min).min().unwrap_or(0),
             spans_scanned: shared.counters.spans_scanned(),

@@ -10,6 +10,7 @@ use crate::catalog::state::CatalogState;
 use crate::catalog::store::CatalogStore;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::Event;
+use crate::formats::DIRECTORY;
 use crate::head::Head;
 use crate::options::Options;
 use crate::otlp::walk::{self, Interner};
@@ -19,8 +20,6 @@ use crate::wal::recover::{self, Mode};
 use crate::wal::writer::LogWriter;
 use crate::world::{Dice, Files, World};
 
-/// The version of the data directory this build writes and the newest it reads.
-pub(crate) const DIRECTORY_FORMAT: u32 = 1;
 const FORMAT_FILE: &str = "FORMAT";
 const FORMAT_WORDS: &str = "spanlake data directory, format ";
 
@@ -101,12 +100,12 @@ pub(super) fn check_format(files: &dyn Files) -> Result<()> {
     let text = bytes.first().map(|b| String::from_utf8_lossy(b).into_owned()).unwrap_or_default();
     let version = text.trim_end().strip_prefix(FORMAT_WORDS).and_then(|v| v.parse::<u32>().ok());
     match version {
-        Some(version) if version <= DIRECTORY_FORMAT => Ok(()),
+        Some(version) if version <= DIRECTORY => Ok(()),
         Some(version) => Err(Error::new(
             ErrorKind::Format,
             format!(
                 "the data directory has format {version}, this build reads up to \
-                 {DIRECTORY_FORMAT}: run the newer spanlake that wrote it"
+                 {DIRECTORY}: run the newer spanlake that wrote it"
             ),
         )),
         None => Err(Error::new(
@@ -119,7 +118,7 @@ pub(super) fn check_format(files: &dyn Files) -> Result<()> {
 fn mark_format(files: &dyn Files) -> Result<()> {
     let mark = || {
         let mut file = files.create(FORMAT_FILE)?;
-        file.append(format!("{FORMAT_WORDS}{DIRECTORY_FORMAT}\n").as_bytes())?;
+        file.append(format!("{FORMAT_WORDS}{DIRECTORY}\n").as_bytes())?;
         file.publish()
     };
     mark().map_err(|e| Error::io("writing", FORMAT_FILE, e))

@@ -112,7 +112,11 @@ impl<'a> Sealer<'a> {
         let (parts, duplicates) = seal::plan(rows, state.catalog.segments(tenancy), width)?;
         drop(state);
         let spans = parts.iter().map(|p| p.rows.len() as u64).sum();
-        let entries = self.write(tenancy, parts)?;
+        let mut entries = Vec::with_capacity(parts.len());
+        if let Err(error) = self.write(tenancy, parts, &mut entries) {
+            self.discard(&entries);
+            return Err(error);
+        }
         let (segments, bytes) = (entries.len() as u64, entries.iter().map(|e| e.facts.bytes).sum());
         self.adopt(tenancy, through, Written { entries, duplicates })?;
         self.shared.options.observer.observe(&Event::Sealed {
@@ -128,8 +132,12 @@ impl<'a> Sealer<'a> {
     }
 
     /// Builds and publishes one file a part.
-    fn write(&mut self, tenancy: &Tenancy, parts: Vec<Part>) -> Result<Vec<SegmentEntry>> {
-        let mut entries = Vec::with_capacity(parts.len());
+    fn write(
+        &mut self,
+        tenancy: &Tenancy,
+        parts: Vec<Part>,
+        entries: &mut Vec<SegmentEntry>,
+    ) -> Result<()> {
         for Part { partition, rows } in parts {
             let mut terms = Terms::default();
             let built = segment::build(&rows, &mut |row, give| terms.of_row(row, give))?;
@@ -146,7 +154,14 @@ impl<'a> Sealer<'a> {
             let (tenancy, facts) = (tenancy.clone(), built.facts);
             entries.push(SegmentEntry { name, tenancy, partition, facts });
         }
-        Ok(entries)
+        Ok(())
+    }
+
+    /// Files that no edit will name: removed now, or at the next start where that fails too.
+    fn discard(&self, entries: &[SegmentEntry]) {
+        for entry in entries {
+            drop(self.shared.world.files.remove(&entry.name));
+        }
     }
 
     /// One catalog edit adds the segments with `sealed_through`; then one swap takes the sealed

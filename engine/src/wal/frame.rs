@@ -24,7 +24,7 @@ pub(crate) const ALIGNMENT: usize = 8;
 pub(crate) const BODY_BYTES_MAX: usize = crate::limits::INGEST_BYTES_MAX + 16 * 1024 * 1024;
 
 const MAGIC: [u8; 4] = *b"SPLF";
-const VERSION: u8 = 1;
+const VERSION: u8 = crate::formats::LOG as u8;
 const KIND_EXPORT: u8 = 1;
 const CODEC_PLAIN: u8 = 0;
 

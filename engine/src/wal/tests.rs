@@ -32,6 +32,7 @@ impl Log {
         Self { directory, files }
     }
 
+    #[expect(clippy::type_complexity, reason = "three plain lists, named by the line above")]
     /// Recovers; returns sequences and payloads read, and what was reported missing.
     fn recover(&self, log_start: u64) -> (Recovered, Vec<(u64, Vec<u8>)>, Vec<(u64, u64)>) {
         let (ear, mut seen) = (Ear::default(), Vec::new());

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use spanlake::formats;
+
 use super::say;
 
 /// The version in Cargo.toml.
@@ -9,15 +11,12 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The git revision the binary was built from, or `unknown`.
 pub const REVISION: &str = env!("SPANLAKE_REVISION");
 
-/// Format of the segments this build writes; a label of `build_info` too.
-pub const SEGMENT_FORMAT: u32 = 0;
-
-/// What lies on disk: name, versions read, version written.
-const FORMATS: &[(&str, &str, u32)] = &[
-    ("directory", "1", 1),
-    ("catalog", "1", 1),
-    ("wal", "1", 1),
-    ("segment", "0", SEGMENT_FORMAT),
+/// What lies on disk: name and version, the one written and the only one read so far.
+const FORMATS: &[(&str, u32)] = &[
+    ("directory", formats::DIRECTORY),
+    ("catalog", formats::CATALOG),
+    ("wal", formats::LOG),
+    ("segment", formats::SEGMENT),
 ];
 
 /// `spanlake version`.
@@ -35,8 +34,8 @@ pub fn run(args: &VersionArgs) -> ExitCode {
 
 fn as_text() -> String {
     let mut out = format!("spanlake {VERSION} (revision {REVISION})\n");
-    for (name, read, written) in FORMATS {
-        out.push_str(&format!("{name:<10} format: reads {read}, writes {written}\n"));
+    for (name, version) in FORMATS {
+        out.push_str(&format!("{name:<10} format: reads {version}, writes {version}\n"));
     }
     out
 }
@@ -44,11 +43,8 @@ fn as_text() -> String {
 fn as_json() -> String {
     let formats: serde_json::Map<_, _> = FORMATS
         .iter()
-        .map(|(name, read, written)| {
-            (
-                (*name).to_owned(),
-                serde_json::json!({"reads": [read], "writes": written.to_string()}),
-            )
+        .map(|(name, version)| {
+            ((*name).to_owned(), serde_json::json!({"reads": [version], "writes": version}))
         })
         .collect();
     let all = serde_json::json!({"version": VERSION, "revision": REVISION, "formats": formats});

@@ -94,8 +94,8 @@ impl Remote {
             .map_err(|e| Failure::failed(format!("{} sent a wrong summary: {e}", self.address)))?;
         let share = |s: wire::ServiceSummary| ServiceSummary {
             name: s.name,
-            span_count: s.span_count,
-            error_span_count: s.error_span_count,
+            span_count: u64::try_from(s.span_count).unwrap_or(0),
+            error_span_count: u64::try_from(s.error_span_count).unwrap_or(0),
         };
         Ok(TraceSummary {
             trace_id,
@@ -103,15 +103,15 @@ impl Remote {
             root_operation: summary.root_operation_name,
             min_start: summary.min_start_time_unix_nano,
             max_end: summary.max_end_time_unix_nano,
-            span_count: summary.span_count,
-            error_span_count: summary.error_span_count,
-            orphan_span_count: summary.orphan_span_count,
+            span_count: u64::try_from(summary.span_count).unwrap_or(0),
+            error_span_count: u64::try_from(summary.error_span_count).unwrap_or(0),
+            orphan_span_count: u64::try_from(summary.orphan_span_count).unwrap_or(0),
             services: summary.services.into_iter().map(share).collect(),
         })
     }
 
     pub(super) async fn trace(&mut self, id: TraceId) -> Result<Option<Trace>, Failure> {
-        let one = wire::GetTraceParams { trace_id: id.0.to_vec().into(), ..Default::default() };
+        let one = wire::GetTraceParams { trace_id: id.0.to_vec(), ..Default::default() };
         let answer = self.client.get_traces(wire::GetTracesRequest { query: vec![one] }).await;
         let stream = answer.map_err(|s| self.failure(s))?.into_inner();
         Ok(self.pull(stream, usize::MAX).await?.traces.pop())

@@ -9,8 +9,33 @@ use spanlake::{AttributeEquals, SEARCH_DEPTH_MAX, TraceId, TraceQuery};
 use super::time::{parse_duration, parse_moment};
 use crate::client::Place;
 
+const SERVICES_JSON: &str = "\
+JSON (moments: strings of ns since 1970; *_nano: integers):
+  {\"services\": [{name, spans, errors, calls, p50_nano, p95_nano, operations?: [{name, kind}]}],
+   \"sample\": {traces, spans, errors, complete, oldest_start_unix_nano, newest_start_unix_nano}}
+  All figures are of the sample; calls are spans whose parent is in another service or missing.";
+
+const TRACES_JSON: &str = "\
+All conditions must hold on one span of the trace.
+
+JSON (moments: strings of ns since 1970; *_nano: integers; ids: hex):
+  {\"traces\": [{trace_id, root_service, root_operation, start_unix_nano, duration_nano, spans,
+    errors, orphans, services: [{name, spans, errors}]}]}";
+
+const TRACE_JSON: &str = "\
+JSON (moments: strings of ns since 1970; *_nano: integers; ids: hex; bytes: base64):
+  {trace_id, start_unix_nano, duration_nano, errors, orphans, services: [{name, spans, errors}],
+   \"spans\": [{trace_id, span_id, parent_span_id, service, name, kind, start_unix_nano,
+     end_unix_nano, duration_nano, status: {code, message}, trace_state, flags, attributes,
+     events: [{time_unix_nano, name, attributes, dropped_attributes}],
+     links: [{trace_id, span_id, trace_state, flags, attributes, dropped_attributes}],
+     dropped: {attributes, events, links}, resource: {attributes, schema_url},
+     scope: {name, version, attributes, schema_url}}]}
+  attributes: [{key, type, value}], type = string, bool, int, double, bytes, array, map, empty or\n  undecoded (base64 of what is no value, or nested too deep)";
+
 /// `spanlake services`
 #[derive(Debug, Args)]
+#[command(after_help = SERVICES_JSON)]
 pub struct ServicesArgs {
     #[command(flatten)]
     pub(crate) place: Place,
@@ -28,6 +53,7 @@ pub struct ServicesArgs {
 
 /// `spanlake traces`
 #[derive(Debug, Args)]
+#[command(after_help = TRACES_JSON)]
 pub struct TracesArgs {
     #[command(flatten)]
     pub(crate) place: Place,
@@ -66,6 +92,7 @@ pub struct TracesArgs {
 
 /// `spanlake trace`
 #[derive(Debug, Args)]
+#[command(after_help = TRACE_JSON)]
 pub struct TraceArgs {
     /// The trace's id, 1 to 32 hex digits
     #[arg(value_name = "ID", value_parser = parse_id)]

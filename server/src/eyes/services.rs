@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::Look;
 use super::model::Trace;
+use super::paint::Palette;
 use super::table::{Cell, Stand, Table, Tone, sentence};
 use super::text::{count, plural};
 use super::time;
@@ -113,8 +114,9 @@ pub(crate) fn draw(
         ("P50", Stand::Right),
         ("P95", Stand::Right),
     ]);
+    let palette = Palette::of(names.iter().map(String::as_str));
     for name in names {
-        table.row(row(name, sample.tallies.get(name)));
+        table.row(row(name, palette.colour(name), sample.tallies.get(name)));
         for (operation, kind) in operations.get(name).into_iter().flatten() {
             let kind = if kind.is_empty() { String::new() } else { format!(" ({kind})") };
             let mut cells = vec![Cell::new(Tone::Dim, format!("  {operation}{kind}"))];
@@ -133,8 +135,8 @@ pub(crate) fn draw(
     out + &table.draw(look.columns, look.paint)
 }
 
-fn row(name: &str, tally: Option<&Tally>) -> Vec<Cell> {
-    let mut cells = vec![Cell::new(Tone::Service, name)];
+fn row(name: &str, colour: u8, tally: Option<&Tally>) -> Vec<Cell> {
+    let mut cells = vec![Cell::new(Tone::Service(colour), name)];
     let Some(tally) = tally else {
         cells.resize_with(6, || Cell::new(Tone::Dim, "-"));
         return cells;

@@ -22,7 +22,7 @@ pub(crate) enum Tone {
     Dim,
     Error,
     /// In the colour of the service it names.
-    Service,
+    Service(u8),
 }
 
 #[derive(Debug, Clone)]
@@ -118,7 +118,7 @@ fn colour(cell: &Cell, fitted: &str, paint: Paint) -> String {
         Tone::Plain => return fitted.to_owned(),
         Tone::Dim => paint.dim(text),
         Tone::Error => paint.error(text),
-        Tone::Service => paint.service(&cell.text, text),
+        Tone::Service(colour) => paint.tint(colour, text),
     };
     let lead = &fitted[..fitted.len() - fitted.trim_start().len()];
     let trail = &fitted[fitted.trim_end().len()..];

@@ -6,6 +6,7 @@
 
 use super::detail::{Detail, Details};
 use super::model::{Span, Trace};
+use super::paint::Palette;
 use super::text::{clean, count, cut, fit, fit_right, plural, width};
 use super::tree::{self, GUIDES_MAX, Place, Row};
 use super::{Look, time};
@@ -53,6 +54,7 @@ pub(crate) fn draw(trace: &Trace, scope: Scope, look: Look) -> String {
 struct Page<'a> {
     trace: &'a Trace,
     look: Look,
+    palette: Palette,
     start: u64,
     duration: u64,
     label: usize,
@@ -77,7 +79,8 @@ impl<'a> Page<'a> {
             label = look.columns.saturating_sub(DURATION_COLUMNS + 2);
             bar = 0;
         }
-        Self { trace, look, start: trace.start(), duration: trace.duration(), label, bar }
+        let palette = Palette::of(trace.services().iter().map(|(name, ..)| *name));
+        Self { trace, look, palette, start: trace.start(), duration: trace.duration(), label, bar }
     }
 
     fn heading(&self) -> String {
@@ -120,6 +123,7 @@ impl<'a> Page<'a> {
 
     fn row(&self, out: &mut String, row: &Row, span: &Span, inherited: bool) {
         let paint = self.look.paint;
+        let colour = self.palette.colour(span.service());
         let prefix = prefix(row);
         let marks = marks(span, row.place);
         let room = self.label.saturating_sub(width(&prefix) + width(&marks));
@@ -129,7 +133,7 @@ impl<'a> Page<'a> {
         let name = cut(&clean(&span.name()), room.saturating_sub(width(&service) + gap));
         let used = width(&prefix) + width(&service) + gap + width(&name) + width(&marks);
         out.push_str(&paint.dim(&prefix));
-        out.push_str(&paint.service(span.service(), &service));
+        out.push_str(&paint.tint(colour, &service));
         out.push_str(&" ".repeat(gap));
         out.push_str(&name);
         out.push_str(&if span.is_error() { paint.error(&marks) } else { paint.dim(&marks) });
@@ -138,11 +142,8 @@ impl<'a> Page<'a> {
         if self.bar > 0 {
             let (offset, bar) = self.bar_of(span);
             out.push_str(&" ".repeat(offset + 2));
-            let painted = if span.is_error() {
-                paint.error(&bar)
-            } else {
-                paint.service(span.service(), &bar)
-            };
+            let painted =
+                if span.is_error() { paint.error(&bar) } else { paint.tint(colour, &bar) };
             out.push_str(&painted);
         }
         out.push('\n');

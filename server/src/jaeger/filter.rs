@@ -2,7 +2,7 @@
 //! answers, so each is refused with the reason by which Jaeger tells malformed from unsupported
 //! (jaeger-contract §1.5, §3).
 
-use spanlake_proto::jaeger::expression::v1::expression::Expression as Kind;
+use spanlake_proto::jaeger::expression::v1::expression::Term as Kind;
 use spanlake_proto::jaeger::expression::v1::{Call, Expression};
 use tonic::Code;
 
@@ -49,7 +49,7 @@ fn well_formed(call: &Call, depth: usize) -> Result<(), String> {
 }
 
 fn operand(arg: &Expression, op: &str, depth: usize) -> Result<(), String> {
-    match &arg.expression {
+    match &arg.term {
         None => Err(format!("an operand of {op:?} is empty")),
         Some(Kind::Call(inner)) => well_formed(inner, depth + 1),
         Some(Kind::List(list)) if list.values.is_empty() => {
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     fn wrap(kind: Kind) -> Expression {
-        Expression { expression: Some(kind) }
+        Expression { term: Some(kind) }
     }
 
     fn leaf() -> Call {

@@ -36,8 +36,8 @@ pub(super) fn batches(
 fn message(summary: spanlake::TraceSummary) -> TraceSummary {
     let service = |service: spanlake::ServiceSummary| ServiceSummary {
         name: service.name,
-        span_count: service.span_count,
-        error_span_count: service.error_span_count,
+        span_count: count(service.span_count),
+        error_span_count: count(service.error_span_count),
     };
     TraceSummary {
         trace_id: summary.trace_id.0.to_vec(),
@@ -45,11 +45,16 @@ fn message(summary: spanlake::TraceSummary) -> TraceSummary {
         root_operation_name: summary.root_operation,
         min_start_time_unix_nano: summary.min_start,
         max_end_time_unix_nano: summary.max_end,
-        span_count: summary.span_count,
-        error_span_count: summary.error_span_count,
-        orphan_span_count: summary.orphan_span_count,
+        span_count: count(summary.span_count),
+        error_span_count: count(summary.error_span_count),
+        orphan_span_count: count(summary.orphan_span_count),
         services: summary.services.into_iter().map(service).collect(),
     }
+}
+
+/// The wire has 31 bits for a count; more is said as the most it can say.
+fn count(spans: u64) -> i32 {
+    i32::try_from(spans).unwrap_or(i32::MAX)
 }
 
 #[cfg(test)]

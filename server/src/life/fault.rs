@@ -53,9 +53,7 @@ impl Fault {
         };
         let shown = data_dir.display();
         let message = match hint(data_dir, system_cause(error)) {
-            // What follows the engine's first clause is its own hint, which knows less of the
-            // process's surroundings than ours.
-            Some(hint) => format!("{}. {hint}", error.message().split("; ").next().unwrap_or("")),
+            Some(hint) => format!("{error}. {hint}"),
             None => error.to_string(),
         };
         Self { exit, message: format!("cannot open data directory {shown}: {message}") }

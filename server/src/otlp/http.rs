@@ -18,7 +18,7 @@ use bytes::Bytes;
 use self::answer::{ok, refused};
 use self::body::{Encoding, receive, unpack};
 use super::json::to_protobuf;
-use crate::service::{EXPORT_BYTES_MAX, Service, tenancy};
+use crate::service::{EXPORT_BYTES_MAX, Service, Share, tenancy};
 use crate::status::Refusal;
 
 const TRANSPORT: &str = "http";
@@ -79,9 +79,11 @@ async fn handle(
     body: Body,
 ) -> Result<Response, HttpRefusal> {
     let tenancy = tenancy(headers);
+    let share = service.share();
     let otlp = async {
         let encoding = Encoding::of(headers)?;
-        unpacked(encoding, form, receive(headers, body).await?).await
+        let body = receive(headers, body, &share).await?;
+        unpacked(encoding, form, body, Arc::clone(&share)).await
     };
     // Read before any refusal: a client that still writes would see a broken connection instead.
     let otlp = otlp.await.inspect_err(|refusal| {
@@ -89,21 +91,28 @@ async fn handle(
     })?;
     let tenancy =
         tenancy.inspect_err(|refusal| service.count_refused(TRANSPORT, refusal, &otlp))?;
-    let ingested = service.export(TRANSPORT, tenancy, otlp).await?;
+    let ingested = service.export(TRANSPORT, tenancy, otlp, share).await?;
     Ok(ok(form, &ingested))
 }
 
 /// Undoes compression and JSON, both of which cost time that no async thread has.
-async fn unpacked(encoding: Encoding, form: Form, body: Bytes) -> Result<Bytes, HttpRefusal> {
+async fn unpacked(
+    encoding: Encoding,
+    form: Form,
+    body: Bytes,
+    share: Arc<Share>,
+) -> Result<Bytes, HttpRefusal> {
     if encoding == Encoding::Plain && form == Form::Protobuf {
         return Ok(body);
     }
     let work = tokio::task::spawn_blocking(move || {
-        let body = unpack(encoding, body, EXPORT_BYTES_MAX)?;
-        match form {
-            Form::Protobuf => Ok(body),
-            Form::Json => Ok(to_protobuf(&body)?.into()),
+        let body = unpack(encoding, body, EXPORT_BYTES_MAX, &share)?;
+        if form == Form::Protobuf {
+            return Ok(body);
         }
+        // Protobuf is hardly ever larger than the JSON that says it.
+        share.cover_now(body.len() * 2)?;
+        Ok(to_protobuf(&body)?.into())
     });
     work.await.map_err(|e| Refusal::internal(format!("the body ended in a bug: {e}")))?
 }

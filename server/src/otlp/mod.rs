@@ -8,5 +8,6 @@ mod grpc;
 mod http;
 pub mod json;
 
+pub(crate) use grpc::Reached;
 pub use grpc::TraceDoor;
 pub use http::http_router;

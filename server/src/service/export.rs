@@ -1,7 +1,7 @@
 //! Exports through the waist: raw OTLP in, the engine's verdict out when the spans are durable
-//! and visible. The walk runs on a blocking thread, the wait for the log on none. Bytes between
-//! the door and the verdict are counted against one budget, so that a slow disk meets senders
-//! that are told to come back, not a server that swallows memory.
+//! and visible. The walk runs on a blocking thread, the wait for the log on none. An
+//! Export keeps its share of the budget until its verdict, so that a slow disk meets senders that
+//! are told to come back, not a server that swallows memory.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,18 +9,16 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use spanlake::{Ingested, Tenancy};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 
-use super::{PATIENCE, Service};
+use super::{Service, Share};
 use crate::otlp::count::count_spans;
 use crate::status::Refusal;
 
-/// Budget is dealt out in pieces of this size, since a semaphore counts to 2³².
-const PIECE: usize = 1024;
-
 impl Service {
     /// Stores one OTLP `ExportTraceServiceRequest`; returns when its spans are durable and
-    /// visible. Counts, and logs what was rejected.
+    /// visible. Counts, and logs what was rejected. `share` is what the door has counted while
+    /// the bytes arrived.
     ///
     /// # Errors
     /// The engine's, a drain's, and pressure, all meaning that nothing was stored.
@@ -29,10 +27,11 @@ impl Service {
         transport: &'static str,
         tenancy: Tenancy,
         otlp: Bytes,
+        share: Arc<Share>,
     ) -> Result<Ingested, Refusal> {
         let started = Instant::now();
         self.meter.received_bytes(otlp.len() as u64);
-        let verdict = self.submit(tenancy, otlp.clone()).await;
+        let verdict = self.submit(tenancy, otlp.clone(), share).await;
         match &verdict {
             Ok(ingested) => self.count_ingested(transport, ingested),
             Err(refusal) => self.count_refused(transport, refusal, &otlp),
@@ -56,9 +55,14 @@ impl Service {
         }
     }
 
-    async fn submit(&self, tenancy: Tenancy, otlp: Bytes) -> Result<Ingested, Refusal> {
+    async fn submit(
+        &self,
+        tenancy: Tenancy,
+        otlp: Bytes,
+        share: Arc<Share>,
+    ) -> Result<Ingested, Refusal> {
         self.refuse_when_draining()?;
-        let share = self.share_of(otlp.len()).await?;
+        share.cover(otlp.len()).await?;
         // Again: a drain may have begun while this Export waited.
         self.refuse_when_draining()?;
         let (sender, verdict) = oneshot::channel();
@@ -86,18 +90,9 @@ impl Service {
         Ok(())
     }
 
-    /// Waits for room in the budget, not for long.
-    async fn share_of(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
-        let all = pieces(self.limits.export_bytes);
-        let wanted = pieces(bytes).clamp(1, all);
-        let budget = Arc::clone(&self.export_budget);
-        match tokio::time::timeout(PATIENCE, budget.acquire_many_owned(wanted)).await {
-            Ok(Ok(share)) => Ok(share),
-            _ => Err(Refusal::exhausted(format!(
-                "Exports in flight hold their limit of {} bytes; send the batch again",
-                self.limits.export_bytes
-            ))),
-        }
+    /// A share of the Exports' budget, empty at first: a door grows it while bytes arrive.
+    pub fn share(&self) -> Arc<Share> {
+        Arc::new(Share::of(&self.export_budget))
     }
 
     /// From now on Exports are refused with UNAVAILABLE; questions are still answered.
@@ -105,18 +100,11 @@ impl Service {
         self.draining.store(true, Ordering::Release);
     }
 
-    /// Returns when no Export is between its door and its verdict. Call [`Service::drain`]
-    /// first, or this may wait for ever.
+    /// Returns when no Export is between its first byte and its verdict. Call
+    /// [`Service::drain`] first, or this may wait for ever.
     pub async fn exports_done(&self) {
-        let all = pieces(self.limits.export_bytes);
-        // The semaphore is never closed.
-        let _ = self.export_budget.acquire_many(all).await;
+        self.export_budget.all_free().await;
     }
-}
-
-/// Budget of `bytes` in pieces.
-pub(super) fn pieces(bytes: usize) -> u32 {
-    u32::try_from(bytes.div_ceil(PIECE)).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -139,10 +127,11 @@ mod tests {
             let mut otlp = vec![0x7a];
             prost::encoding::encode_varint(bytes as u64, &mut otlp);
             otlp.resize(otlp.len() + bytes, 0);
-            service.export("grpc", Tenancy::default(), otlp.into())
+            service.export("grpc", Tenancy::default(), otlp.into(), service.share())
         };
         export(10 << 20).await.unwrap();
-        let held = Arc::clone(&service.export_budget).acquire_many_owned(2).await.unwrap();
+        let held = service.share();
+        held.cover(2048).await.unwrap();
         export(100).await.unwrap();
         let refusal = export(3000).await.unwrap_err();
         assert_eq!(refusal.code, tonic::Code::ResourceExhausted);

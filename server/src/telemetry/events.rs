@@ -16,7 +16,6 @@ pub struct Ear {
     metrics: Arc<Metrics>,
     state: Arc<State>,
     progress: RateLimit,
-    damage: RateLimit,
     failures: RateLimit,
 }
 
@@ -27,7 +26,6 @@ impl Ear {
             metrics,
             state,
             progress: RateLimit::new(Duration::from_secs(5)),
-            damage: RateLimit::new(Duration::from_secs(10)),
             failures: RateLimit::new(Duration::from_secs(10)),
         }
     }
@@ -90,16 +88,6 @@ impl Observer for Ear {
                         cause,
                         suppressed,
                         "a seal failed; the log keeps the spans, it is tried again"
-                    );
-                }
-            }
-            Event::SegmentDamaged { file, cause } => {
-                if let Some(suppressed) = self.damage.pass() {
-                    tracing::error!(
-                        file,
-                        cause,
-                        suppressed,
-                        "a segment is damaged and left out of answers"
                     );
                 }
             }

@@ -13,7 +13,7 @@ use spanlake::Stats;
 
 use super::book::{Book, Histograms, Label, Number};
 use super::process::Process;
-use crate::cli::version::{REVISION, SEGMENT_FORMAT, VERSION};
+use crate::cli::version::{REVISION, VERSION};
 
 /// Doors through which spans come in.
 pub const TRANSPORTS: &[&str] = &["grpc", "http"];
@@ -57,7 +57,6 @@ pub struct Metrics {
     segments: Family<Label, Number>,
     segment_bytes: Number,
     pub(super) seal_seconds: Histogram,
-    quarantined: Number,
 
     pub(super) queries: Family<[(&'static str, &'static str); 2], Counter>,
     pub(super) query_seconds: Histograms,
@@ -115,7 +114,7 @@ impl Metrics {
             [
                 ("version", VERSION.to_owned()),
                 ("revision", REVISION.to_owned()),
-                ("format", SEGMENT_FORMAT.to_string()),
+                ("format", spanlake::formats::SEGMENT.to_string()),
             ],
         );
         let accepted = b.counters(
@@ -183,17 +182,12 @@ impl Metrics {
             "write_available",
             "1 while batches can be acknowledged, 0 from the first failed log write on",
         );
-        let segments =
-            b.gauges("segments", "Segments in the catalog", "state", &["live", "quarantined"]);
+        let segments = b.gauges("segments", "Segments in the catalog", "state", &["live"]);
         let segment_bytes = b.gauge("segment_bytes", "Bytes of live segments");
         let seal_seconds = b.histogram(
             "seal_duration_seconds",
             "Time of one seal, from the cut to the catalog's commit",
             work_buckets,
-        );
-        let quarantined = b.gauge(
-            "quarantined_segments",
-            "Segments that cannot be read and are left out of answers",
         );
         let queries = b.counters(
             "query_requests",
@@ -249,7 +243,6 @@ impl Metrics {
             segments,
             segment_bytes,
             seal_seconds,
-            quarantined,
             queries,
             query_seconds,
             in_flight,
@@ -280,9 +273,6 @@ impl Metrics {
         self.memory_used.get_or_create(&[("component", "head")]).set(number(stats.head_bytes));
         self.set_writable(stats.write_available);
         self.segments.get_or_create(&[("state", "live")]).set(number(stats.segments));
-        let quarantined = number(stats.quarantined_segments);
-        self.segments.get_or_create(&[("state", "quarantined")]).set(quarantined);
-        self.quarantined.set(quarantined);
         self.segment_bytes.set(number(stats.segment_bytes));
         self.oldest_span.set(seconds(stats.oldest_span));
         for (kind, bytes) in [

@@ -3,6 +3,7 @@
 
 mod envelope;
 mod health;
+mod metered;
 
 use std::sync::Arc;
 

@@ -9,6 +9,8 @@ use spanlake_proto::raw_client;
 use tonic::codec::CompressionEncoding;
 use tonic::{Code, Request};
 
+use spanlake_server::service::Limits;
+
 use crate::house::{House, attribute, request, span};
 
 #[tokio::test]
@@ -139,4 +141,48 @@ async fn a_draining_server_sends_exports_away_and_still_answers() {
     assert_eq!(house.counts.get("refused grpc unavailable"), 1);
     let services = house.reader().await.get_services(GetServicesRequest {}).await.unwrap();
     assert_eq!(services.into_inner().services, ["shop"]);
+}
+
+#[tokio::test]
+async fn uploads_under_way_are_counted_before_they_are_whole() {
+    let limits = Limits { export_bytes: 1 << 20, ..Limits::default() };
+    let house = House::open_with(limits).await;
+    // A message of 900 KiB of which only 600 KiB ever arrive.
+    let (body, _never_ends) = tokio::sync::mpsc::channel(1);
+    let mut head = vec![0];
+    head.extend_from_slice(&(900u32 << 10).to_be_bytes());
+    head.resize(600 << 10, 0);
+    body.send(Ok::<_, tonic::Status>(Bytes::from(head))).await.unwrap();
+    let stuck = tokio_stream::wrappers::ReceiverStream::new(_never_ends);
+    let upload =
+        http::Request::post("http://x/opentelemetry.proto.collector.trace.v1.TraceService/Export")
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .body(tonic::body::Body::new(axum::body::Body::from_stream(stuck)))
+            .unwrap();
+    let mut channel = house.channel().await;
+    let uploading = tokio::spawn(async move {
+        use tower_service::Service as _;
+        std::future::poll_fn(|context| channel.poll_ready(context)).await.unwrap();
+        channel.call(upload).await.map(drop)
+    });
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+
+    let padded = |trace, kilobytes: usize| {
+        let mut large = span(trace, 1);
+        large.attributes.push(crate::house::text("padding", &"x".repeat(kilobytes << 10)));
+        request("shop", vec![large])
+    };
+    house.store(padded(1, 300)).await;
+    let status = house.writer().await.export(padded(2, 700)).await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+    assert!(!status.details().is_empty(), "a time to come back");
+    assert_eq!(house.counts.get("refused grpc exhausted"), 1);
+
+    uploading.abort();
+    let _ = uploading.await;
+    drop(body);
+    // The share of an upload that broke off is free again.
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    house.store(padded(2, 700)).await;
 }

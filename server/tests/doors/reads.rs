@@ -251,8 +251,8 @@ async fn what_cannot_be_answered_is_refused_with_code_and_reason() {
     };
     let filtered = |op: &str| {
         let scalar = Scalar::default();
-        let kind = expression::Expression::Scalar(scalar);
-        let args = vec![Expression { expression: Some(kind) }];
+        let kind = expression::Term::Scalar(scalar);
+        let args = vec![Expression { term: Some(kind) }];
         Some(TraceQueryParameters { filter: Some(Call { op: op.into(), args }), ..go_zero() })
     };
     for (query, code, reason) in [

@@ -84,11 +84,8 @@ impl Case {
     /// The story of a seed.
     pub fn invent(seed: u64, mode: Mode) -> Self {
         let mut dice = Dice::new(seed);
-        let mut universe = if dice.percent(50) {
-            Universe::plain(&mut dice)
-        } else {
-            Universe::wild(&mut dice)
-        };
+        let mut universe =
+            if dice.percent(50) { Universe::plain(&mut dice) } else { Universe::wild(&mut dice) };
         let mut sent: Vec<Node> = Vec::new();
         let mut steps = Vec::new();
         for _ in 0..dice.between(1, 24) {

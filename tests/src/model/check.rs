@@ -34,8 +34,11 @@ impl<'a> Checker<'a> {
     /// # Panics
     /// Where an answer is wrong.
     pub fn check_all(&self, universe: &Universe) {
-        let ids: BTreeSet<TraceId> =
-            universe.trace_ids().into_iter().chain(self.model.traces.keys().copied().map(TraceId)).collect();
+        let ids: BTreeSet<TraceId> = universe
+            .trace_ids()
+            .into_iter()
+            .chain(self.model.traces.keys().copied().map(TraceId))
+            .collect();
         self.traces(ids.into_iter().collect(), 1 << 20);
         self.lists(universe);
         self.dependencies(None, None);
@@ -143,7 +146,8 @@ impl<'a> Checker<'a> {
             .services(&self.tenancy)
             .unwrap_or_else(|e| panic!("{}: services: {e}", self.case));
         assert_eq!(services, self.model.services(), "{}: services (left: engine)", self.case);
-        let asked: BTreeSet<String> = services.into_iter().chain(universe.service_names()).collect();
+        let asked: BTreeSet<String> =
+            services.into_iter().chain(universe.service_names()).collect();
         for service in asked {
             self.operations(&service, None);
         }

@@ -60,6 +60,8 @@ pub enum Fault {
     ReadOnly,
     /// Reading a published file fails with EIO.
     ReadFails,
+    /// No file can be made, so no seal succeeds; the log goes on.
+    CreateFails,
 }
 
 #[derive(Debug, Default)]
@@ -166,14 +168,26 @@ impl MemFiles {
         disk.published.keys().chain(disk.logs.keys()).cloned().collect()
     }
 
-    /// Replaces or makes a published file, as a vandal would.
-    pub fn plant(&self, path: &str, bytes: impl Into<Bytes>) {
-        self.lock().published.insert(path.to_owned(), bytes.into());
+    /// Changes a file's bytes, as a vandal or a bad disk would.
+    pub fn spoil(&self, path: &str, spoil: impl FnOnce(&mut Vec<u8>)) {
+        let mut disk = self.lock();
+        if let Some(inode) = disk.logs.get(path) {
+            let mut log = open(inode);
+            spoil(&mut log.seen);
+            log.durable = log.seen.clone();
+            log.pending.clear();
+        } else if let Some(bytes) = disk.published.get_mut(path) {
+            let mut changed = bytes.to_vec();
+            spoil(&mut changed);
+            *bytes = changed.into();
+        }
     }
 
-    /// The bytes of a published file.
-    pub fn peek(&self, path: &str) -> Option<Bytes> {
-        self.lock().published.get(path).cloned()
+    /// The length of a file.
+    pub fn size(&self, path: &str) -> usize {
+        let disk = self.lock();
+        let log = disk.logs.get(path).map(|inode| open(inode).seen.len());
+        log.or_else(|| disk.published.get(path).map(Bytes::len)).unwrap_or(0)
     }
 
     fn lock(&self) -> MutexGuard<'_, Disk> {
@@ -245,6 +259,9 @@ impl Files for MemFiles {
     fn create(&self, path: &str) -> io::Result<Box<dyn NewFile>> {
         let mut disk = self.lock();
         self.change(&mut disk, Fault::DiskFull)?;
+        if disk.faults.contains(&Fault::CreateFails) {
+            return Err(errno(EIO));
+        }
         if disk.published.contains_key(path) || disk.logs.contains_key(path) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }

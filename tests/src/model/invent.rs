@@ -121,15 +121,27 @@ impl Universe {
     fn new(dice: &mut Dice, wild: bool) -> Self {
         let trace_ids = (0..dice.between(1, 7)).map(|i| trace_id(i, dice)).collect();
         let span_ids = (1..=dice.between(2, 12)).map(|i| [0, 0, 0, 0, 0, 0, 0, i as u8]).collect();
-        let mut services =
-            vec![text(b"shop"), text(b"cart"), text(b""), text("zahlung-ä".as_bytes()), number(3, 4)];
+        let mut services = vec![
+            text(b"shop"),
+            text(b"cart"),
+            text(b""),
+            text("zahlung-ä".as_bytes()),
+            number(3, 4),
+        ];
         let mut names: Vec<Vec<u8>> =
             [&b"GET /"[..], b"", b"pay", "käufe".as_bytes()].iter().map(|n| n.to_vec()).collect();
-        let mut keys: Vec<Vec<u8>> =
-            [&b"http.status_code"[..], b"k", b"", b"error", b"span.kind", b"scope.name", b"resource.k"]
-                .iter()
-                .map(|k| k.to_vec())
-                .collect();
+        let mut keys: Vec<Vec<u8>> = [
+            &b"http.status_code"[..],
+            b"k",
+            b"",
+            b"error",
+            b"span.kind",
+            b"scope.name",
+            b"resource.k",
+        ]
+        .iter()
+        .map(|k| k.to_vec())
+        .collect();
         if wild {
             services.push(text(b"bad\xff"));
             names.push(b"\xc3\x28".to_vec());
@@ -351,8 +363,13 @@ impl Universe {
     fn condition(&self, known: Option<&Placed>, dice: &mut Dice) -> AttributeEquals {
         let equals = |key: &str, value: String| AttributeEquals { key: key.to_owned(), value };
         match dice.below(10) {
-            0 => equals("error", (*dice.pick(&["true", "false", "1", "F", "maybe", ""])).to_owned()),
-            1 => equals("span.kind", (*dice.pick(&["server", "CLIENT", "Internal", "", "x"])).to_owned()),
+            0 => {
+                equals("error", (*dice.pick(&["true", "false", "1", "F", "maybe", ""])).to_owned())
+            }
+            1 => equals(
+                "span.kind",
+                (*dice.pick(&["server", "CLIENT", "Internal", "", "x"])).to_owned(),
+            ),
             2 => equals("span.status", (*dice.pick(&["ok", "ERROR", "unset", ""])).to_owned()),
             3 => equals("scope.name", (*dice.pick(&["lib", "io.x", "", "LIB"])).to_owned()),
             4 => equals("scope.version", (*dice.pick(&["1.0", "", "2"])).to_owned()),

@@ -90,9 +90,9 @@ fn caller<'a>(child: &Placed, set: &'a Multiset) -> Option<&'a Placed> {
         }
     }
     let parent = child.parent()?;
-    set.keys().filter(|span| span.span_id() == parent).min_by_key(|span| {
-        (span.service() != child.service(), span.kind() != 2, least(span))
-    })
+    set.keys()
+        .filter(|span| span.span_id() == parent)
+        .min_by_key(|span| (span.service() != child.service(), span.kind() != 2, least(span)))
 }
 
 fn summarise(id: TraceId, set: &Multiset) -> Summary {

@@ -289,7 +289,8 @@ mod tests {
                 Node::default(),
             ],
         );
-        let printed = "{\"\":null,\"B\":\"6\",\"a\":\"2\",\"b\":\"3\",\"é\":\"4\",\"\\ufffd\":\"5\"}";
+        let printed =
+            "{\"\":null,\"B\":\"6\",\"a\":\"2\",\"b\":\"3\",\"é\":\"4\",\"\\ufffd\":\"5\"}";
         both(&value(6, Item::Node(map)), printed);
     }
 }

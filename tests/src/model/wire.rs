@@ -85,8 +85,7 @@ pub static ANY_VALUE: Schema = Schema {
     ],
 };
 
-static ARRAY: Schema =
-    Schema { name: "ArrayValue", fields: &[many(1, Kind::Message(&ANY_VALUE))] };
+static ARRAY: Schema = Schema { name: "ArrayValue", fields: &[many(1, Kind::Message(&ANY_VALUE))] };
 
 static KVLIST: Schema =
     Schema { name: "KeyValueList", fields: &[many(1, Kind::Message(&KEY_VALUE))] };
@@ -171,11 +170,7 @@ pub static SPAN: Schema = Schema {
 
 static SCOPE_SPANS: Schema = Schema {
     name: "ScopeSpans",
-    fields: &[
-        one(1, Kind::Message(&SCOPE)),
-        many(2, Kind::Message(&SPAN)),
-        one(3, Kind::Bytes),
-    ],
+    fields: &[one(1, Kind::Message(&SCOPE)), many(2, Kind::Message(&SPAN)), one(3, Kind::Bytes)],
 };
 
 static RESOURCE_SPANS: Schema = Schema {
@@ -333,7 +328,7 @@ impl Node {
                     }
                 }
             }
-            !items.is_empty() && !(field.rule == Rule::One && items.iter().all(is_default))
+            !(items.is_empty() || field.rule == Rule::One && items.iter().all(is_default))
         });
         self
     }
@@ -423,7 +418,12 @@ pub fn decode(bytes: &[u8], schema: &'static Schema) -> Result<Node, Malformed> 
     Ok(node.tidy(schema))
 }
 
-fn merge(node: &mut Node, bytes: &[u8], schema: &'static Schema, depth: u32) -> Result<(), Malformed> {
+fn merge(
+    node: &mut Node,
+    bytes: &[u8],
+    schema: &'static Schema,
+    depth: u32,
+) -> Result<(), Malformed> {
     if depth > 200 {
         return Err(Malformed(format!("{} is nested too deeply", schema.name)));
     }
@@ -510,7 +510,11 @@ impl<'a> Cursor<'a> {
     fn take(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
         let end = self.at.checked_add(length).filter(|end| *end <= self.bytes.len());
         let Some(end) = end else {
-            return Err(Malformed(format!("{length} bytes wanted at {} of {}", self.at, self.bytes.len())));
+            return Err(Malformed(format!(
+                "{length} bytes wanted at {} of {}",
+                self.at,
+                self.bytes.len()
+            )));
         };
         let taken = &self.bytes[self.at..end];
         self.at = end;

@@ -2,14 +2,14 @@
 
 /// What the shop sells: id, name, price in cents.
 pub(super) const GOODS: [(&str, &str, i64); 8] = [
-    ("OLJCESPC7Z", "Sunglasses", 19_99),
-    ("66VCHSJNUP", "Tank top", 18_99),
-    ("1YMWWN1N4O", "Watch", 109_99),
-    ("L9ECAV7KIM", "Loafers", 89_99),
-    ("2ZYFJ3GM2N", "Hairdryer", 24_99),
-    ("0PUK6V6EV0", "Candle holder", 18_99),
-    ("LS4PSXUNUM", "Salt & pepper shakers", 18_49),
-    ("9SIQT8TOJO", "Bamboo glass jar 竹", 5_49),
+    ("OLJCESPC7Z", "Sunglasses", 1999),
+    ("66VCHSJNUP", "Tank top", 1899),
+    ("1YMWWN1N4O", "Watch", 10_999),
+    ("L9ECAV7KIM", "Loafers", 8999),
+    ("2ZYFJ3GM2N", "Hairdryer", 2499),
+    ("0PUK6V6EV0", "Candle holder", 1899),
+    ("LS4PSXUNUM", "Salt & pepper shakers", 1849),
+    ("9SIQT8TOJO", "Bamboo glass jar 竹", 549),
 ];
 
 /// What people type into the search field.

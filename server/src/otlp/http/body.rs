@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use ::http::{HeaderMap, StatusCode, header};
 use axum::body::Body;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use flate2::read::MultiGzDecoder;
+use tokio_stream::StreamExt as _;
 
 use super::HttpRefusal;
-use crate::service::EXPORT_BYTES_MAX;
+use crate::service::{EXPORT_BYTES_MAX, Share};
 use crate::status::{Refusal, TOO_LARGE};
 
 /// Longest time for one body to arrive.
@@ -42,50 +43,83 @@ impl Encoding {
     }
 }
 
-/// The body as it came.
-pub(super) async fn receive(headers: &HeaderMap, body: Body) -> Result<Bytes, HttpRefusal> {
+/// The body as it came; `share` grows with it.
+pub(super) async fn receive(
+    headers: &HeaderMap,
+    body: Body,
+    share: &Share,
+) -> Result<Bytes, HttpRefusal> {
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
     if announced.is_some_and(|length: u64| length > EXPORT_BYTES_MAX as u64) {
         return Err(too_large(EXPORT_BYTES_MAX));
     }
-    let received = axum::body::to_bytes(body, EXPORT_BYTES_MAX);
-    match tokio::time::timeout(BODY_TIME, received).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) if is_limit(&error) => Err(too_large(EXPORT_BYTES_MAX)),
-        Ok(Err(error)) => Err(HttpRefusal::new(
-            StatusCode::BAD_REQUEST,
-            format!("the body did not arrive whole: {error}"),
-        )),
-        Err(_) => Err(HttpRefusal::new(
+    tokio::time::timeout(BODY_TIME, gather(body, share)).await.unwrap_or_else(|_| {
+        Err(HttpRefusal::new(
             StatusCode::REQUEST_TIMEOUT,
             format!("the body did not arrive within {} s", BODY_TIME.as_secs()),
-        )),
+        ))
+    })
+}
+
+async fn gather(body: Body, share: &Share) -> Result<Bytes, HttpRefusal> {
+    let mut chunks = body.into_data_stream();
+    let mut gathered = BytesMut::new();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|error| {
+            let message = format!("the body did not arrive whole: {error}");
+            HttpRefusal::new(StatusCode::BAD_REQUEST, message)
+        })?;
+        let length = gathered.len() + chunk.len();
+        if length > EXPORT_BYTES_MAX {
+            return Err(too_large(EXPORT_BYTES_MAX));
+        }
+        share.cover(length).await?;
+        gathered.extend_from_slice(&chunk);
+    }
+    Ok(gathered.freeze())
+}
+
+/// Undoes the compression, up to `limit` bytes; `share` grows to hold both forms.
+pub(super) fn unpack(
+    encoding: Encoding,
+    body: Bytes,
+    limit: usize,
+    share: &Share,
+) -> Result<Bytes, HttpRefusal> {
+    match encoding {
+        Encoding::Plain => Ok(body),
+        Encoding::Gzip => read(MultiGzDecoder::new(body.as_ref()), body.len(), limit, share),
+        Encoding::Zstd => match zstd::stream::read::Decoder::with_buffer(body.as_ref()) {
+            Ok(decoder) => read(decoder, body.len(), limit, share),
+            Err(error) => Err(broken(&error)),
+        },
     }
 }
 
-/// Undoes the compression, up to `limit` bytes.
-pub(super) fn unpack(encoding: Encoding, body: Bytes, limit: usize) -> Result<Bytes, HttpRefusal> {
-    let unpacked = match encoding {
-        Encoding::Plain => return Ok(body),
-        Encoding::Gzip => read_up_to(MultiGzDecoder::new(body.as_ref()), limit),
-        Encoding::Zstd => zstd::stream::read::Decoder::with_buffer(body.as_ref())
-            .and_then(|decoder| read_up_to(decoder, limit)),
-    };
-    match unpacked {
-        Ok(bytes) if bytes.len() > limit => Err(too_large(limit)),
-        Ok(bytes) => Ok(bytes.into()),
-        Err(error) => Err(HttpRefusal::new(
-            StatusCode::BAD_REQUEST,
-            format!("the body does not decompress: {error}"),
-        )),
-    }
-}
-
-/// Reads to the end, but at most one byte beyond the limit.
-fn read_up_to(reader: impl Read, limit: usize) -> std::io::Result<Vec<u8>> {
+fn read(
+    mut reader: impl Read,
+    packed: usize,
+    limit: usize,
+    share: &Share,
+) -> Result<Bytes, HttpRefusal> {
+    const STEP: usize = 256 << 10;
     let mut bytes = Vec::new();
-    reader.take(limit as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    loop {
+        share.cover_now(packed + bytes.len() + STEP)?;
+        let step = (limit + 1 - bytes.len()).min(STEP) as u64;
+        let got = reader.by_ref().take(step).read_to_end(&mut bytes).map_err(|e| broken(&e))?;
+        if bytes.len() > limit {
+            return Err(too_large(limit));
+        }
+        if (got as u64) < step {
+            return Ok(bytes.into());
+        }
+    }
+}
+
+fn broken(error: &std::io::Error) -> HttpRefusal {
+    let message = format!("the body does not decompress: {error}");
+    HttpRefusal::new(StatusCode::BAD_REQUEST, message)
 }
 
 fn too_large(limit: usize) -> HttpRefusal {
@@ -94,22 +128,16 @@ fn too_large(limit: usize) -> HttpRefusal {
     HttpRefusal { status, refusal: Refusal::invalid(message).reason(TOO_LARGE) }
 }
 
-fn is_limit(error: &axum::Error) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if error.to_string().contains("length limit exceeded") {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
 
     use super::*;
+    use crate::service::Share;
+
+    fn share() -> Share {
+        Share::of_its_own(1 << 30)
+    }
 
     fn gzip(bytes: &[u8]) -> Bytes {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -126,7 +154,7 @@ mod tests {
             (Encoding::Gzip, [gzip(&bytes[..50]), gzip(&bytes[50..])].concat().into()),
             (Encoding::Zstd, zstd::encode_all(bytes.as_slice(), 1).unwrap().into()),
         ] {
-            assert_eq!(unpack(encoding, packed, 600).unwrap(), bytes);
+            assert_eq!(unpack(encoding, packed, 600, &share()).unwrap(), bytes);
         }
     }
 
@@ -137,10 +165,16 @@ mod tests {
             (Encoding::Gzip, gzip(&zeros)),
             (Encoding::Zstd, zstd::encode_all(zeros.as_slice(), 1).unwrap().into()),
         ] {
-            assert!(unpack(encoding, bomb.clone(), zeros.len()).is_ok());
-            let refusal = unpack(encoding, bomb, zeros.len() - 1).unwrap_err();
+            assert!(unpack(encoding, bomb.clone(), zeros.len(), &share()).is_ok());
+            let refusal = unpack(encoding, bomb.clone(), zeros.len() - 1, &share()).unwrap_err();
             assert_eq!(refusal.status, StatusCode::PAYLOAD_TOO_LARGE);
-            let refusal = unpack(encoding, Bytes::from_static(b"rubbish"), 100).unwrap_err();
+            let small = Share::of_its_own(300 << 10);
+            // A share of its own never refuses; beside another it does.
+            let _other = small.beside(100 << 10);
+            let refusal = unpack(encoding, bomb, zeros.len(), &small).unwrap_err();
+            assert_eq!(refusal.status, StatusCode::TOO_MANY_REQUESTS);
+            let rubbish = Bytes::from_static(b"rubbish");
+            let refusal = unpack(encoding, rubbish, 100, &share()).unwrap_err();
             assert_eq!(refusal.status, StatusCode::BAD_REQUEST);
         }
     }
@@ -150,12 +184,12 @@ mod tests {
         let chunk = Bytes::from(vec![0; 1 << 20]);
         let chunks = std::iter::repeat_n(chunk, 65).map(Ok::<_, std::io::Error>);
         let body = Body::from_stream(tokio_stream::iter(chunks));
-        let refusal = receive(&HeaderMap::new(), body).await.unwrap_err();
+        let refusal = receive(&HeaderMap::new(), body, &share()).await.unwrap_err();
         assert_eq!(refusal.status, StatusCode::PAYLOAD_TOO_LARGE);
 
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_LENGTH, (65u64 << 20).into());
-        let refusal = receive(&headers, Body::empty()).await.unwrap_err();
+        let refusal = receive(&headers, Body::empty(), &share()).await.unwrap_err();
         assert_eq!(refusal.status, StatusCode::PAYLOAD_TOO_LARGE);
     }
 }

@@ -299,3 +299,46 @@ fn nesting_is_limited_without_overflow() {
         assert!(to_protobuf(nested(depth).as_bytes()).is_err());
     }
 }
+
+/// Whatever arrives, the transcoder answers; and what it lets through is always protobuf.
+#[test]
+fn mutilated_bodies_neither_panic_nor_become_rubbish() {
+    let sound = json!({"resourceSpans": [{"resource": {"attributes": [
+        {"key": "list", "value": {"arrayValue": {"values": [{"doubleValue": 1.5}, null]}}},
+        {"key": "map", "value": {"kvlistValue": {"values": [{"key": "b", "value": {"bytesValue": "AAEC"}}]}}},
+    ]}, "scopeSpans": [{"spans": [{"traceId": "00", "kind": "SPAN_KIND_SERVER", "flags": 1,
+        "startTimeUnixNano": "18446744073709551615", "status": {"code": 2}}]}]}]})
+    .to_string()
+    .into_bytes();
+    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut roll = |below: usize| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        (seed % below as u64) as usize
+    };
+    let (mut taken, mut refused) = (0, 0);
+    for _ in 0..20_000 {
+        let mut body = sound.clone();
+        for _ in 0..=roll(3) {
+            let at = roll(body.len());
+            match roll(4) {
+                0 => body[at] = br#"{}[],:"0-e\nu"#[roll(13)],
+                1 => body[at] = roll(256) as u8,
+                2 => drop(body.remove(at)),
+                _ => body.truncate(at.max(1)),
+            }
+        }
+        match to_protobuf(&body) {
+            Ok(bytes) => {
+                ExportTraceServiceRequest::decode(bytes.as_slice()).unwrap();
+                taken += 1;
+            }
+            Err(refusal) => {
+                assert_eq!(refusal.code, tonic::Code::InvalidArgument);
+                refused += 1;
+            }
+        }
+    }
+    assert!(taken > 1_000 && refused > 1_000, "{taken} taken, {refused} refused");
+}
