@@ -5,45 +5,16 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::net::TcpStream;
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use spanlake_proto::raw_client::{TraceReaderClient, TraceServiceClient};
 use tonic::transport::{Channel, Endpoint};
 
-/// The binary: `SPANLAKE_BIN`, or the one of this workspace, built when first asked for.
-pub fn binary() -> PathBuf {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    if let Some(path) = std::env::var_os("SPANLAKE_BIN") {
-        return path.into();
-    }
-    BUILT.get_or_init(build).clone()
-}
-
-fn build() -> PathBuf {
-    // This test runs from TARGET/PROFILE/deps.
-    let here = std::env::current_exe().expect("a test knows its own path");
-    let profile = here.parent().and_then(Path::parent).expect("TARGET/PROFILE/deps");
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--quiet", "--package", "spanlake-server", "--bin", "spanlake"]);
-    if profile.ends_with("release") {
-        cargo.arg("--release");
-    }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the root");
-    cargo.current_dir(root).env("CARGO_TARGET_DIR", profile.parent().expect("TARGET"));
-    assert!(cargo.status().expect("cargo runs").success(), "spanlake builds");
-    profile.join("spanlake")
-}
-
-/// A port that was free a moment ago.
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its address").port()
-}
+use crate::e2e::{binary, free_port};
 
 /// How to start a server.
 #[derive(Debug)]
@@ -93,9 +64,10 @@ impl Launch {
     /// # Panics
     /// Where the binary cannot be run.
     pub fn spawn(self) -> Server {
-        let ports = Ports { grpc: free_port(), admin: free_port(), http: free_port() };
+        let port = || free_port().expect("a free port");
+        let ports = Ports { grpc: port(), admin: port(), http: port() };
         let mut words = self.wrapper.clone();
-        words.push(binary().to_str().expect("a UTF-8 path").to_owned());
+        words.push(binary().expect("spanlake builds").to_str().expect("a UTF-8 path").to_owned());
         words.extend(["serve".to_owned(), "--data-dir".to_owned()]);
         words.push(self.data_dir.to_str().expect("a UTF-8 path").to_owned());
         for (flag, value) in [

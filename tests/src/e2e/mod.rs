@@ -16,7 +16,7 @@ pub use http::{Answer, get, post};
 pub use jaeger::{Config, Jaeger};
 pub use oracle::Oracle;
 pub use ports::free_port;
-pub use spanlake::{Ports, Spanlake};
+pub use spanlake::{Ports, Spanlake, binary};
 pub use tools::{
     Missing, data_set, install, need, repository, run_program, say, skipped, work_dir,
 };

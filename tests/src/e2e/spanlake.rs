@@ -39,7 +39,10 @@ pub struct Spanlake {
 }
 
 /// The program: `SPANLAKE_BIN`, or a release build of this workspace.
-fn binary() -> Result<PathBuf> {
+///
+/// # Errors
+/// Where it does not build.
+pub fn binary() -> Result<PathBuf> {
     static BUILT: OnceLock<std::result::Result<PathBuf, String>> = OnceLock::new();
     if let Some(path) = std::env::var_os("SPANLAKE_BIN") {
         return Ok(path.into());
