@@ -1,5 +1,6 @@
-//! The real `spanlake serve`, started, watched, killed. Flags flow in, a running process with its
-//! ports and typed clients flows out. It ends with its handle; it is only ever killed by its own
+//! The real `spanlake serve` for tests that end it badly: under another command, in another mount
+//! namespace, not yet ready, killed at any moment (the other tests take `e2e::Spanlake`). Flags
+//! flow in, a running process with its ports and typed clients flows out. It ends with its handle; it is only ever killed by its own
 //! process id.
 #![expect(clippy::expect_used, reason = "a test helper that fails must fail loudly")]
 
@@ -67,7 +68,8 @@ impl Launch {
         let port = || free_port().expect("a free port");
         let ports = Ports { grpc: port(), admin: port(), http: port() };
         let mut words = self.wrapper.clone();
-        words.push(binary().expect("spanlake builds").to_str().expect("a UTF-8 path").to_owned());
+        let program = binary().unwrap_or_else(|e| panic!("spanlake does not build: {e}"));
+        words.push(program.to_str().expect("a UTF-8 path").to_owned());
         words.extend(["serve".to_owned(), "--data-dir".to_owned()]);
         words.push(self.data_dir.to_str().expect("a UTF-8 path").to_owned());
         for (flag, value) in [

@@ -156,7 +156,7 @@ async fn sixty_four_sleeping_readers_block_nobody() {
     // Blocking threads come and go with requests, but none per sleeper.
     assert!(more_threads < threads + SLEEPERS / 4, "threads went from {threads} to {more_threads}");
     let each = more_memory.saturating_sub(memory) / SLEEPERS as u64;
-    assert!(each < 12 << 20, "a sleeper holds {} MiB", each >> 20);
+    assert!(each < 8 << 20, "a sleeper holds {} MiB", each >> 20);
 
     // Some leave in their sleep; one gets the rest and finds it equal.
     let (_reader, stream, first) = sleepers.pop().expect("a sleeper");
