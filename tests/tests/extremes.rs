@@ -340,3 +340,39 @@ fn requests(mut bytes: &[u8]) -> Vec<&[u8]> {
     }
     found
 }
+
+/// A sender that retries everything it sent, after the seal: read and sealed again, nothing is
+/// added. (It once decoded a page for each repeated row.)
+#[test]
+fn a_retry_of_a_large_sealed_trace_adds_nothing() {
+    let files = MemFiles::new();
+    let store = open(&files, Options::default());
+    let mut model = Model::default();
+    let base = 1_771_027_200_000_000_000u64;
+    let value = Node::default().with_bytes(1, vec![b'v'; 200]);
+    let bytes = batch(
+        "large",
+        (0..20_000).map(|n| {
+            let text = pair(b"text", value.clone());
+            span(1, n, base + n * 1000).with_nodes(9, [text])
+        }),
+    );
+    let read = |what: &str| {
+        let view = store.view();
+        let tenancy = Tenancy::default();
+        let mut stream = view.get_traces(&tenancy, vec![TraceId([1; 16])], Cancel::new());
+        let mut spans = 0;
+        while let Some(chunk) = stream.next_chunk(1 << 20).expect("a chunk") {
+            spans += chunk.spans;
+        }
+        assert_eq!(spans, 20_000, "{what}");
+    };
+    export(&store, &mut model, &bytes, "first");
+    store.flush().expect("flush");
+    read("sealed");
+    export(&store, &mut model, &bytes, "retry");
+    read("repeated in the head");
+    store.flush().expect("flush");
+    read("sealed again");
+    assert_eq!(store.stats().duplicate_spans, 20_000);
+}

@@ -278,3 +278,43 @@ fn concurrent_retries_add_nothing() {
     let expected = spans::multiset(spans::placed(&bytes).expect("valid"));
     spanlake_tests::model::check::compare_sets(&traces[0].1, &expected, "concurrent");
 }
+
+/// Tenancies share a log and nothing else: the same Export in two of them is there once in each.
+#[test]
+fn the_same_export_in_two_tenancies_is_no_repeat() {
+    let files = MemFiles::new();
+    let tenancies = [
+        Tenancy::default(),
+        Tenancy::new("default", "other").expect("a name"),
+        Tenancy::new("other", "default").expect("a name"),
+    ];
+    let bytes = batch([span(1, &[]), span(1, &[]), span(2, &[])]).encode(&TRACES);
+    let expected = spans::multiset(spans::placed(&bytes).expect("valid"));
+    let mut store = open(&files);
+    for round in 0..3 {
+        for (n, tenancy) in tenancies.iter().enumerate() {
+            if round > n {
+                continue;
+            }
+            store.ingest(tenancy, bytes.clone().into()).expect("ingest");
+        }
+        for tenancy in &tenancies {
+            let stream = store.view().get_traces(tenancy, vec![TraceId(TRACE)], Cancel::new());
+            let traces = drain(stream, 1 << 20, "tenancies");
+            let case = format!("round {round}, {tenancy}");
+            spanlake_tests::model::check::compare_sets(&traces[0].1, &expected, &case);
+            let found = store
+                .view()
+                .find_trace_ids(tenancy, &TraceQuery::default(), &Cancel::new())
+                .expect("search");
+            assert_eq!(found.len(), 1, "{case}");
+        }
+        let nobody = Tenancy::new("nobody", "default").expect("a name");
+        let stream = store.view().get_traces(&nobody, vec![TraceId(TRACE)], Cancel::new());
+        assert!(drain(stream, 1000, "nobody").is_empty());
+        if round == 1 {
+            store.flush().expect("flush");
+        }
+        store = open(&files.killed_now());
+    }
+}
