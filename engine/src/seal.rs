@@ -9,7 +9,6 @@ use crate::error::Result;
 use crate::head::Head;
 use crate::options::Options;
 use crate::repeats;
-use crate::segment::Columns;
 use crate::span::{SpanRow, TraceId};
 use crate::tenancy::Tenancy;
 use crate::view::LiveSegment;
@@ -142,13 +141,14 @@ fn subtract_present<'a>(
                 continue;
             }
             let Some(range) = live.segment.locate(&trace)? else { continue };
-            // Ids and times first: only a possible copy is worth reading whole.
-            for (number, old) in range.clone().zip(live.segment.read(range, Columns::Fixed)?) {
+            let mut copies = Vec::new();
+            let possible = |old: &SpanRow| {
                 let key = (old.trace_id, old.span_id, old.start);
-                if rows.binary_search_by_key(&key, |r| (r.trace_id, r.span_id, r.start)).is_ok() {
-                    let copy = live.segment.read(number..number + 1, Columns::Payload)?;
-                    dropped += repeats::subtract(rows, &copy);
-                }
+                rows.binary_search_by_key(&key, |r| (r.trace_id, r.span_id, r.start)).is_ok()
+            };
+            live.pick(range, &possible, &mut |found| copies.push(found))?;
+            for found in copies {
+                dropped += repeats::subtract(rows, &found);
             }
         }
     }

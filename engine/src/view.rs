@@ -3,6 +3,7 @@
 //! stays readable: a dropped segment's file goes when its last reader does.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
@@ -10,7 +11,8 @@ use crate::catalog::state::{CatalogState, SegmentEntry};
 use crate::error::{Error, Result};
 use crate::head::Head;
 use crate::query::names::Names;
-use crate::segment::Segment;
+use crate::segment::{BLOCK_ROWS, Columns, Segment};
+use crate::span::SpanRow;
 use crate::tenancy::Tenancy;
 use crate::world::Files;
 
@@ -41,6 +43,30 @@ impl LiveSegment {
         let segment = Segment::open(file, &entry.name)?;
         let (files, doomed) = (Arc::clone(files), AtomicBool::new(false));
         Ok(Arc::new(Self { segment, entry, files, doomed }))
+    }
+
+    /// Gives whole those rows of `range` that `wanted` picks by their fixed columns, block by block:
+    /// a large trace needs little memory, and a block is decoded twice at most.
+    ///
+    /// # Errors
+    /// Corrupted, Io.
+    pub(crate) fn pick(
+        &self,
+        range: Range<u32>,
+        wanted: &dyn Fn(&SpanRow) -> bool,
+        take: &mut dyn FnMut(Vec<SpanRow>),
+    ) -> Result<()> {
+        for from in range.clone().step_by(BLOCK_ROWS) {
+            let block = from..range.end.min(from.saturating_add(BLOCK_ROWS as u32));
+            let rows = self.segment.read(block, Columns::Fixed)?;
+            let Some(first) = rows.iter().position(wanted) else { continue };
+            let last = rows.iter().rposition(wanted).unwrap_or(first);
+            let stretch = from + first as u32..from + last as u32 + 1;
+            let mut rows = self.segment.read(stretch, Columns::Payload)?;
+            rows.retain(wanted);
+            take(rows);
+        }
+        Ok(())
     }
 
     /// The catalog no longer knows it: its file is removed with the last reader.

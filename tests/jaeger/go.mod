@@ -4,6 +4,8 @@ module spanlake.test/jaeger
 
 go 1.25.0
 
+// jaeger is what the tests run. remote-storage is Jaeger's own reference server, to try the oracle
+// against by hand; tracegen is its load generator.
 tool (
 	github.com/jaegertracing/jaeger/cmd/jaeger
 	github.com/jaegertracing/jaeger/cmd/remote-storage

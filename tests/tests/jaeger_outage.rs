@@ -32,8 +32,10 @@ fn survive(end: fn(&mut Spanlake) -> Result<()>) -> Result<()> {
     let acked = acked.to_str().ok_or("the folder's name is not UTF-8")?;
     let words = dir.path().join("sender.log");
     let target = jaeger.address("otlp_grpc")?;
-    let mut sender =
-        oracle.spawn(&["send", "--otlp", &target, "--out", acked, "--for", "40s"], &words)?;
+    // Long deadlines: after an outage Jaeger's gRPC client waits before it connects again, up to
+    // as long as the outage was, and its retries wait besides.
+    let send = ["send", "--otlp", &target, "--out", acked, "--for", "50s", "--deadline", "2m"];
+    let mut sender = oracle.spawn(&send, &words)?;
 
     sleep(Duration::from_secs(8));
     end(&mut server)?;

@@ -1,6 +1,6 @@
 //! The one protocol the engine speaks: the bytes of OTLP traces, because raw OTLP is what its log
-//! holds. Bytes flow in through [`walk`], which validates a whole request and cuts it into rows;
-//! [`value`] and [`attributes`] read rows for queries; [`assemble`] puts rows together again as
+//! holds. Bytes flow in through `walk`, which validates a whole request and cuts it into rows;
+//! [`value`] and `attributes` read rows for queries; `assemble` puts rows together again as
 //! `TracesData`. Nothing here touches a file, a clock or a lock.
 
 pub(crate) mod assemble;

@@ -135,15 +135,11 @@ impl Parts {
             return Ok(present);
         }
         for (live, range) in &self.segments {
-            for from in range.clone().step_by(BLOCK_ROWS) {
-                let block = from..range.end.min(from + BLOCK_ROWS as u32);
-                for (number, row) in block.clone().zip(live.segment.read(block, Columns::Fixed)?) {
-                    if self.head.has(key(&row)) {
-                        let whole = live.segment.read(number..number + 1, Columns::Payload)?;
-                        present.entry(key(&row)).or_default().extend(whole);
-                    }
+            live.pick(range.clone(), &|row| self.head.has(key(row)), &mut |found| {
+                for row in found {
+                    present.entry(key(&row)).or_default().push(row);
                 }
-            }
+            })?;
         }
         Ok(present)
     }

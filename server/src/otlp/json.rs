@@ -1,5 +1,5 @@
 //! OTLP/JSON to OTLP protobuf. Bytes flow in, protobuf bytes flow out in one pass driven by the
-//! tables of [`schema`]; no tree is built, so memory stays near the size of input and output. It
+//! tables of `schema`; no tree is built, so memory stays near the size of input and output. It
 //! is lenient as the specification wants (unknown keys are ignored, 64-bit numbers may be text,
 //! enums may be numbers or names, keys may be camelCase or snake_case), and errors name the path
 //! of the value at fault.
