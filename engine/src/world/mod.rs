@@ -1,8 +1,9 @@
 //! The one door to the world: files, clock and seed. Everything the engine reads, writes or asks
 //! of the machine goes through [`World`], so that tests can tear writes, fail syncs, fill the
 //! disk and turn the clock, and so that an object store can stand behind [`Files`] later. Paths
-//! are relative to the data directory, `/`-separated. A published name is never renamed or
-//! changed; only log files are overwritten in place, and only the log does that.
+//! are relative to the data directory, `/`-separated. A published name is never renamed,
+//! and its contents never change but for two kinds of file opened with [`Files::open_log`]: log
+//! files, overwritten in place by the log, and the catalog's one file, appended to by the catalog.
 
 mod os;
 
