@@ -7,8 +7,8 @@ use crate::events::{Deaf, Observer};
 /// How a store behaves. `Options::default()` is right for most embedders.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Bytes all heads, queues and builders together may hold, default 512 MiB. Past it an
-    /// ingest is refused ([`crate::ErrorKind::Exhausted`]) until a seal frees memory.
+    /// Bytes all heads and queued Exports together may hold, default 512 MiB; what seals, queries
+    /// and open segments take comes on top. Past it an ingest is refused ([`crate::ErrorKind::Exhausted`]) until a seal frees memory.
     pub memory_limit: u64,
     /// Head bytes of one tenancy at which it is sealed, default 96 MiB. Larger heads make fewer,
     /// better compressed segments and cost memory and replay time.

@@ -27,6 +27,17 @@ pub(super) fn open(path: &Path, lock_timeout: u64) -> Result<(World, Lock)> {
     Ok((World { files: Arc::new(OsFiles::new(path)), clock: Arc::new(clock), seed }, lock))
 }
 
+/// Locks and opens a directory that must be there.
+pub(super) fn open_existing(path: &Path) -> Result<(World, Lock)> {
+    if !path.is_dir() {
+        return Err(Error::new(
+            ErrorKind::Io,
+            format!("{} is no directory: name a data directory", path.display()),
+        ));
+    }
+    open(path, 0)
+}
+
 fn lock(path: &Path, clock: &dyn Clock, timeout: u64) -> Result<Lock> {
     let name = path.join(LOCK_FILE);
     let mut file = OpenOptions::new()

@@ -19,6 +19,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::events::Event;
 use crate::limits::INGEST_BYTES_MAX;
 use crate::options::Options;
 use crate::otlp::walk::{self, Interner, Refused};
@@ -122,6 +123,20 @@ pub(crate) struct Shared {
     closing: AtomicBool,
 }
 
+/// Closes the gate where a writing thread ends in a panic: the step it was in is unknown.
+struct Latch<'a>(&'a Shared);
+
+impl Drop for Latch<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.write_available.store(false, Ordering::Release);
+            let name = std::thread::current().name().unwrap_or("a writing thread").to_owned();
+            let cause = format!("{name} ended in a bug; please report it");
+            self.0.options.observer.observe(&Event::WriteFailed { cause });
+        }
+    }
+}
+
 /// Owns the threads; the last clone of a store drops it.
 #[derive(Debug)]
 struct Owner {
@@ -196,12 +211,20 @@ impl Store {
         let (tasks, task_queue) = mpsc::sync_channel(64);
         let log = spawn("spanlake-log", {
             let shared = Arc::clone(&shared);
-            move || committer::run(&shared, opened.log, &commit_queue)
+            move || {
+                let latch = Latch(&shared);
+                committer::run(&shared, opened.log, &commit_queue);
+                drop(latch);
+            }
         })?;
         let seal = spawn("spanlake-seal", {
             let (shared, commits) = (Arc::clone(&shared), commits.clone());
             let (catalog, next_segment) = (opened.catalog, opened.next_segment);
-            move || sealer::Sealer::new(&shared, catalog, next_segment, commits).run(&task_queue)
+            move || {
+                let latch = Latch(&shared);
+                sealer::Sealer::new(&shared, catalog, next_segment, commits).run(&task_queue);
+                drop(latch);
+            }
         })?;
         let threads = Mutex::new(vec![log, seal]);
         let owner = Owner { shared, commits, tasks, threads, lock: Mutex::new(lock) };
@@ -447,5 +470,37 @@ impl Drop for Owner {
                 drop(thread.join());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Breaks the sealing thread from within, by an observer that panics.
+    #[derive(Debug)]
+    struct Saboteur;
+
+    impl crate::events::Observer for Saboteur {
+        fn observe(&self, event: &Event) {
+            assert!(!matches!(event, Event::Sealed { .. }), "sabotage");
+        }
+    }
+
+    #[test]
+    fn a_writing_thread_that_panics_closes_the_gate() {
+        let directory = tempfile::tempdir().unwrap();
+        let options = Options { observer: Arc::new(Saboteur), ..Options::default() };
+        let store = Store::open(directory.path(), options).unwrap();
+        let otlp: &[u8] =
+            b"\x0a\x22\x12\x20\x12\x1e\x0a\x10ABCDEFGHIJKLMNOP\x12\x08abcdefgh\x2a\x00";
+        let ingest = || store.ingest(&Tenancy::default(), Bytes::from_static(otlp));
+        ingest().unwrap();
+        assert!(store.flush().is_err());
+        // The flush is answered by the thread's unwinding, perhaps before its latch.
+        while store.stats().write_available {
+            std::thread::yield_now();
+        }
+        assert_eq!(ingest().unwrap_err().kind(), ErrorKind::Unavailable);
     }
 }

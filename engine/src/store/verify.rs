@@ -57,13 +57,7 @@ impl Observer for Listener {
 /// one of a newer build, [`Io`](ErrorKind::Io); damage is no error but a finding.
 pub fn verify(path: impl AsRef<Path>) -> Result<VerifyReport> {
     let path = path.as_ref();
-    if !path.is_dir() {
-        return Err(Error::new(
-            ErrorKind::Io,
-            format!("{} is no directory: name a data directory", path.display()),
-        ));
-    }
-    let (world, _lock) = directory::open(path, 0)?;
+    let (world, _lock) = directory::open_existing(path)?;
     let files = &world.files;
     if files.open("FORMAT").is_err() {
         return Err(Error::new(
