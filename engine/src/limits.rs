@@ -8,6 +8,10 @@ pub const INGEST_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// in memory, so bytes alone do not bound it.
 pub const INGEST_SPANS_MAX: u32 = 1_000_000;
 
+/// Attributes, events, links and rare fields of one Export: one of two bytes on the wire takes up
+/// to fifty in memory. An Export of 64 MiB in the usual shape has half of this.
+pub(crate) const INGEST_CELLS_MAX: usize = 4_000_000;
+
 /// Bytes one group commit gathers at most, so that one sync never waits for gigabytes.
 pub(crate) const GROUP_BYTES_MAX: usize = 32 * 1024 * 1024;
 

@@ -7,6 +7,9 @@ pub(crate) mod assemble;
 pub(crate) mod attributes;
 pub(crate) mod canonical;
 pub(crate) mod schema;
+mod shred;
 pub mod value;
+#[expect(dead_code, reason = "the store moves to it with head and segments")]
 pub(crate) mod walk;
+pub(crate) mod walk0;
 pub(crate) mod wire;

@@ -1,8 +1,8 @@
 //! The walk: one pass over a request that validates every byte, decides what is admitted and
-//! cuts it into rows. Raw bytes and an interner in, rows and refusals out. What is appended to
-//! the log has passed the walk, so a replay decides nothing: it walks again with the list of
-//! spans that admission dropped. A bad span never refuses its batch; only bytes that do not
-//! decode do.
+//! puts it into the columns of a batch. Raw bytes and an interner in, a batch and refusals out.
+//! What is appended to the log has passed the walk, so a replay decides nothing: it walks again
+//! with the list of spans that admission dropped. A bad span never refuses its batch; only bytes
+//! that do not decode do.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -13,10 +13,12 @@ use bytes::Bytes;
 use super::attributes::service_name;
 use super::canonical::canonical;
 use super::schema::{RESOURCE_CONTEXT, SCOPE_CONTEXT, SPAN};
-use super::wire::{Fields, Value};
+use super::shred::{Shredded, shred, shred_canonical};
+use super::wire::Fields;
+use crate::batch::{Batch, Fixed};
 use crate::error::{Error, Result};
-use crate::limits::INGEST_SPANS_MAX;
-use crate::span::{ResourceContext, ScopeContext, SpanId, SpanRow, TraceId};
+use crate::limits::{INGEST_CELLS_MAX, INGEST_SPANS_MAX};
+use crate::span::{ResourceContext, ScopeContext, SpanId, TraceId};
 
 /// Why one span is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -68,10 +70,8 @@ pub(crate) struct Refused {
 #[derive(Debug, Default)]
 pub(crate) struct Walked {
     /// Admitted spans in the request's order, `sequence` 0.
-    pub(crate) rows: Vec<SpanRow>,
+    pub(crate) batch: Batch,
     pub(crate) refused: Vec<Refused>,
-    /// Bytes of spans that were rewritten and live beside the request's own.
-    pub(crate) rewritten_bytes: usize,
 }
 
 /// Resource and scope contexts seen lately, so that equal ones are one allocation.
@@ -85,14 +85,14 @@ pub(crate) struct Interner {
 const INTERNED_MAX: usize = 16_384;
 
 impl Interner {
-    fn resource(&self, bytes: Cow<'_, [u8]>) -> Arc<ResourceContext> {
+    pub(crate) fn resource(&self, bytes: Cow<'_, [u8]>) -> Arc<ResourceContext> {
         intern(&self.resources, &bytes, |bytes| ResourceContext {
             service: String::from_utf8_lossy(service_name(&bytes)).into(),
             bytes,
         })
     }
 
-    fn scope(&self, bytes: Cow<'_, [u8]>) -> Arc<ScopeContext> {
+    pub(crate) fn scope(&self, bytes: Cow<'_, [u8]>) -> Arc<ScopeContext> {
         intern(&self.scopes, &bytes, |bytes| ScopeContext { bytes })
     }
 }
@@ -119,27 +119,22 @@ fn intern<T>(
 /// Walks a request and decides what to admit.
 ///
 /// # Errors
-/// `Invalid` where the bytes do not decode as `ExportTraceServiceRequest`.
-pub(crate) fn admit(request: &Bytes, interner: &Interner) -> Result<Walked> {
-    Walk { request, interner, dropped: None, ordinal: 0, out: Walked::default() }.run()
+/// `Invalid` where the bytes do not decode as `ExportTraceServiceRequest`, or hold more spans or
+/// attributes than one Export may.
+pub(crate) fn admit(request: &[u8], interner: &Interner) -> Result<Walked> {
+    Walk { interner, dropped: None, ordinal: 0, out: Walked::default() }.run(request)
 }
 
 /// Walks a logged request again, without the spans that admission had dropped.
 ///
 /// # Errors
 /// `Invalid` where the bytes do not decode, which a logged request does not do.
-pub(crate) fn replay(
-    request: &Bytes,
-    dropped: &[u32],
-    interner: &Interner,
-) -> Result<Vec<SpanRow>> {
-    let walk =
-        Walk { request, interner, dropped: Some(dropped), ordinal: 0, out: Walked::default() };
-    Ok(walk.run()?.rows)
+pub(crate) fn replay(request: &[u8], dropped: &[u32], interner: &Interner) -> Result<Batch> {
+    let walk = Walk { interner, dropped: Some(dropped), ordinal: 0, out: Walked::default() };
+    Ok(walk.run(request)?.batch)
 }
 
 struct Walk<'a> {
-    request: &'a Bytes,
     interner: &'a Interner,
     /// `None` where this walk decides admission.
     dropped: Option<&'a [u32]>,
@@ -147,9 +142,17 @@ struct Walk<'a> {
     out: Walked,
 }
 
+/// Where a span stands.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    service: &'a Arc<str>,
+    resource: u32,
+    scope: u32,
+}
+
 impl Walk<'_> {
-    fn run(mut self) -> Result<Walked> {
-        for field in Fields::new(self.request) {
+    fn run(mut self, request: &[u8]) -> Result<Walked> {
+        for field in Fields::new(request) {
             let field = field?;
             if field.number == 1 {
                 self.resource_spans(field.bytes("ExportTraceServiceRequest")?)?;
@@ -160,41 +163,31 @@ impl Walk<'_> {
 
     fn resource_spans(&mut self, message: &[u8]) -> Result<()> {
         let context = context_of(message)?;
-        let resource = self.interner.resource(canonical(&context, &RESOURCE_CONTEXT)?);
+        let context = self.interner.resource(canonical(&context, &RESOURCE_CONTEXT)?);
+        let resource = self.out.batch.add_resource(&context);
         for field in Fields::new(message) {
             let field = field?;
             if field.number == 2 {
-                self.scope_spans(field.bytes("ResourceSpans")?, &resource)?;
+                self.scope_spans(field.bytes("ResourceSpans")?, &context.service, resource)?;
             }
         }
         Ok(())
     }
 
-    fn scope_spans(&mut self, message: &[u8], resource: &Arc<ResourceContext>) -> Result<()> {
+    fn scope_spans(&mut self, message: &[u8], service: &Arc<str>, resource: u32) -> Result<()> {
         let context = context_of(message)?;
-        let scope = self.interner.scope(canonical(&context, &SCOPE_CONTEXT)?);
+        let context = self.interner.scope(canonical(&context, &SCOPE_CONTEXT)?);
+        let scope = self.out.batch.add_scope(&context);
         for field in Fields::new(message) {
             let field = field?;
             if field.number == 2 {
-                self.span(field.bytes("ScopeSpans")?, resource, &scope)?;
+                self.span(field.bytes("ScopeSpans")?, Place { service, resource, scope })?;
             }
         }
         Ok(())
     }
 
-    fn span(
-        &mut self,
-        message: &[u8],
-        resource: &Arc<ResourceContext>,
-        scope: &Arc<ScopeContext>,
-    ) -> Result<()> {
-        let span = match canonical(message, &SPAN)? {
-            Cow::Borrowed(bytes) => self.request.slice_ref(bytes),
-            Cow::Owned(bytes) => {
-                self.out.rewritten_bytes += bytes.len();
-                Bytes::from(bytes)
-            }
-        };
+    fn span(&mut self, message: &[u8], place: Place<'_>) -> Result<()> {
         let ordinal = self.ordinal;
         if ordinal >= INGEST_SPANS_MAX {
             return Err(Error::invalid(format!(
@@ -202,22 +195,82 @@ impl Walk<'_> {
             )));
         }
         self.ordinal = ordinal + 1;
-        if self.dropped.is_some_and(|dropped| dropped.binary_search(&ordinal).is_ok()) {
-            return Ok(());
-        }
-        match row_of(span, resource, scope) {
-            Ok(row) => self.out.rows.push(row),
-            Err(reason) => {
-                let service = Arc::clone(&resource.service);
+        let dropped = self.dropped.is_some_and(|list| list.binary_search(&ordinal).is_ok());
+        let batch = &mut self.out.batch;
+        let admitted = match shred(message, batch)? {
+            Some(plain) => close(batch, &plain, None, place, dropped),
+            None => {
+                batch.abandon_row();
+                let whole = canonical(message, &SPAN)?;
+                let (odd, raw) = shred_canonical(&whole, batch)?;
+                let raw = raw.then(|| Bytes::copy_from_slice(&whole));
+                close(batch, &odd, raw, place, dropped)
+            }
+        };
+        if let Err(reason) = admitted {
+            batch.abandon_row();
+            if !dropped {
+                let service = Arc::clone(place.service);
                 self.out.refused.push(Refused { ordinal, reason, service });
             }
+        }
+        if self.out.batch.all_cells() > INGEST_CELLS_MAX {
+            return Err(Error::invalid(format!(
+                "an Export of more than {INGEST_CELLS_MAX} attributes; send smaller batches"
+            )));
         }
         Ok(())
     }
 }
 
+/// Closes the open row, or says why the span is refused; leaves it open then, and also where the
+/// span was dropped by an earlier walk.
+fn close(
+    batch: &mut Batch,
+    span: &Shredded<'_>,
+    raw: Option<Bytes>,
+    place: Place<'_>,
+    dropped: bool,
+) -> Result<(), Refusal> {
+    let trace_id: [u8; 16] = span.trace_id.try_into().map_err(|_| Refusal::TraceIdLength)?;
+    let span_id: [u8; 8] = span.span_id.try_into().map_err(|_| Refusal::SpanIdLength)?;
+    if trace_id == [0; 16] {
+        return Err(Refusal::TraceIdZero);
+    }
+    if span_id == [0; 8] {
+        return Err(Refusal::SpanIdZero);
+    }
+    let parent: [u8; 8] = match span.parent {
+        [] => [0; 8],
+        id => id.try_into().map_err(|_| Refusal::ParentSpanIdLength)?,
+    };
+    // A reader in Go refuses a whole stream over one id of another length.
+    if !span.links_are_good {
+        return Err(Refusal::LinkIdLength);
+    }
+    if dropped {
+        batch.abandon_row();
+        return Ok(());
+    }
+    let fixed = Fixed {
+        trace_id: TraceId(trace_id),
+        span_id: SpanId(span_id),
+        parent: SpanId(parent),
+        start: span.start,
+        end: span.end,
+        kind: span.kind,
+        status: span.status,
+        name: span.name,
+        resource: place.resource,
+        scope: place.scope,
+        sequence: 0,
+    };
+    batch.close_row(&fixed, raw);
+    Ok(())
+}
+
 /// All fields of a `ResourceSpans` or `ScopeSpans` but its children (field 2), concatenated.
-fn context_of(message: &[u8]) -> Result<Cow<'_, [u8]>> {
+pub(crate) fn context_of(message: &[u8]) -> Result<Cow<'_, [u8]>> {
     let mut context = Cow::Borrowed(&message[..0]);
     for field in Fields::new(message) {
         let field = field?;
@@ -232,80 +285,5 @@ fn context_of(message: &[u8]) -> Result<Cow<'_, [u8]>> {
     Ok(context)
 }
 
-/// Reads the fixed fields of a canonical span.
-fn row_of(
-    span: Bytes,
-    resource: &Arc<ResourceContext>,
-    scope: &Arc<ScopeContext>,
-) -> Result<SpanRow, Refusal> {
-    let mut trace_id: &[u8] = b"";
-    let mut span_id: &[u8] = b"";
-    let mut parent: &[u8] = b"";
-    let mut name: &[u8] = b"";
-    let (mut kind, mut status, mut start, mut end) = (0, 0, 0, 0);
-    let mut links_good = true;
-    for field in Fields::new(&span).map_while(|f| f.ok()) {
-        match (field.number, field.value) {
-            (1, Value::Bytes(v)) => trace_id = v,
-            (2, Value::Bytes(v)) => span_id = v,
-            (4, Value::Bytes(v)) => parent = v,
-            (5, Value::Bytes(v)) => name = v,
-            (6, Value::Varint(v)) => kind = v as i32,
-            (7, Value::Fixed64(v)) => start = v,
-            (8, Value::Fixed64(v)) => end = v,
-            (13, Value::Bytes(v)) => links_good &= link_ids_are_good(v),
-            (15, Value::Bytes(v)) => status = status_code(v),
-            _ => {}
-        }
-    }
-    let trace_id: [u8; 16] = trace_id.try_into().map_err(|_| Refusal::TraceIdLength)?;
-    let span_id: [u8; 8] = span_id.try_into().map_err(|_| Refusal::SpanIdLength)?;
-    if trace_id == [0; 16] {
-        return Err(Refusal::TraceIdZero);
-    }
-    if span_id == [0; 8] {
-        return Err(Refusal::SpanIdZero);
-    }
-    let parent = match parent.len() {
-        0 => None,
-        8 => parent.try_into().ok().filter(|id| *id != [0; 8]).map(SpanId),
-        _ => return Err(Refusal::ParentSpanIdLength),
-    };
-    // A reader in Go refuses a whole stream over one id of another length.
-    if !links_good {
-        return Err(Refusal::LinkIdLength);
-    }
-    let name = span.slice_ref(name);
-    Ok(SpanRow {
-        trace_id: TraceId(trace_id),
-        span_id: SpanId(span_id),
-        parent,
-        start,
-        end,
-        kind,
-        status,
-        name,
-        resource: Arc::clone(resource),
-        scope: Arc::clone(scope),
-        span,
-        sequence: 0,
-    })
-}
-
-fn link_ids_are_good(link: &[u8]) -> bool {
-    Fields::new(link).map_while(|f| f.ok()).all(|field| match (field.number, field.value) {
-        (1, Value::Bytes(v)) => matches!(v.len(), 0 | 16),
-        (2, Value::Bytes(v)) => matches!(v.len(), 0 | 8),
-        _ => true,
-    })
-}
-
-fn status_code(status: &[u8]) -> i32 {
-    Fields::new(status).map_while(|f| f.ok()).fold(0, |code, field| match field {
-        f if f.number == 3 => match f.value {
-            Value::Varint(v) => v as i32,
-            _ => code,
-        },
-        _ => code,
-    })
-}
+#[cfg(test)]
+mod tests;

@@ -16,11 +16,23 @@ use crate::error::Result;
 /// # Errors
 /// `Invalid` where they do not decode as `message`.
 pub(crate) fn canonical<'a>(bytes: &'a [u8], message: &'static Message) -> Result<Cow<'a, [u8]>> {
-    if is_canonical(bytes, message, 0)? {
+    canonical_at(bytes, message, 0)
+}
+
+/// [`canonical`] of a message that stands `depth` messages deep.
+///
+/// # Errors
+/// As [`canonical`].
+pub(crate) fn canonical_at<'a>(
+    bytes: &'a [u8],
+    message: &'static Message,
+    depth: usize,
+) -> Result<Cow<'a, [u8]>> {
+    if is_canonical(bytes, message, depth)? {
         return Ok(Cow::Borrowed(bytes));
     }
     let mut out = Vec::with_capacity(bytes.len());
-    rewrite(&[bytes], message, &mut out, 0)?;
+    rewrite(&[bytes], message, &mut out, depth)?;
     Ok(Cow::Owned(out))
 }
 
@@ -198,4 +210,4 @@ fn write_value(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

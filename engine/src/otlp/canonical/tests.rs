@@ -11,7 +11,7 @@ use crate::otlp::wire::{put_tag, put_varint};
 
 /// A field as a careless or hostile encoder might write it.
 #[derive(Debug, Clone)]
-enum Piece {
+pub(crate) enum Piece {
     Varint(u32, u64),
     LongVarint(u32, u8),
     Fixed64(u32, u64),
@@ -20,7 +20,7 @@ enum Piece {
     Text(u32, String),
 }
 
-fn encode(pieces: &[Piece], out: &mut Vec<u8>) {
+pub(crate) fn encode(pieces: &[Piece], out: &mut Vec<u8>) {
     for piece in pieces {
         match piece {
             Piece::Varint(number, value) => {
@@ -52,7 +52,7 @@ fn encode(pieces: &[Piece], out: &mut Vec<u8>) {
 }
 
 /// Fields whose numbers and types mostly fit `Span`, `KeyValue` and `AnyValue`.
-fn piece() -> impl Strategy<Value = Piece> {
+pub(crate) fn piece() -> impl Strategy<Value = Piece> {
     let number = 1u32..18;
     let leaf = prop_oneof![
         4 => prop_oneof![Just(6u32), Just(10), Just(12), Just(14), Just(2), Just(3)]

@@ -5,7 +5,8 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 
 use super::made::shop;
 use super::{assert_same, built, open, sorted};
-use crate::otlp::walk::{Interner, admit};
+use crate::otlp::walk::Interner;
+use crate::otlp::walk0::admit;
 use crate::query::terms::Terms;
 use crate::segment::blob::Cursor;
 use crate::segment::schema::Column;
