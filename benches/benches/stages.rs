@@ -1,5 +1,6 @@
-//! The hot stages through the engine's public face, on a fixed synthetic set, with the real log
-//! and its real syncs: `cargo bench -p spanlake-benches`. For figures that count CPU and not the
+//! The hot stages through the engine's public face, on a fixed made set, with the real log and its
+//! real syncs: ingest to ack (the walk is in it), seal, by id, the newest 20 by every filter,
+//! dependencies; reads from the head and from segments. `cargo bench -p spanlake-benches`. For figures that count CPU and not the
 //! clock, and for a server's, see `spanlake-load`.
 
 use std::hint::black_box;
@@ -56,14 +57,14 @@ fn write(c: &mut Criterion) {
     let mut group = c.benchmark_group("write");
     group.sample_size(10).measurement_time(Duration::from_secs(3));
     group.throughput(Throughput::Elements(data.spans));
-    group.bench_function("ingest, one batch at a time, synced", |b| {
+    group.bench_function("ingest to ack, one batch at a time", |b| {
         b.iter_batched_ref(
             open,
             |(_dir, store)| fill(store, &data.batches),
             BatchSize::PerIteration,
         );
     });
-    group.bench_function("ingest, all batches under way, synced", |b| {
+    group.bench_function("ingest to ack, all batches under way", |b| {
         b.iter_batched_ref(
             open,
             |(_dir, store)| submit_all(store, &data.batches),
@@ -127,6 +128,12 @@ fn reads(c: &mut Criterion, place: &str, data: &Data, store: &Store) {
             assert!(stream.next_chunk(1 << 20).expect("the store is read").is_none());
         });
     });
+    group.bench_function("dependencies", |b| {
+        b.iter(|| {
+            let calls = view.dependencies(&tenancy, None, None, &Cancel::new());
+            black_box(calls.expect("the graph is drawn"))
+        });
+    });
     for (name, query) in questions(&data.model) {
         group.bench_function(BenchmarkId::new("20 newest", name), |b| {
             b.iter(|| {
@@ -140,20 +147,38 @@ fn reads(c: &mut Criterion, place: &str, data: &Data, store: &Store) {
 
 fn questions(model: &Model) -> Vec<(&'static str, TraceQuery)> {
     let service = model.services().into_iter().next();
+    let name = service.clone().unwrap_or_default();
+    let operation = model.operations(&name).into_iter().next().map(|(operation, _)| operation);
+    let slow = Some(model.duration_p99(&name));
     let attribute = |wanted| {
         let (key, value) = model.text(wanted);
         vec![AttributeEquals { key, value }]
     };
     let base = TraceQuery { limit: 20, ..TraceQuery::default() };
+    let of_service = TraceQuery { service: service.clone(), ..base.clone() };
     let rare = model.rare().first().copied().map(attribute).unwrap_or_default();
     let common = model.common().map(attribute).unwrap_or_default();
+    let long_ago = END - HOUR;
     // A question nobody can answer wrongly is no benchmark.
-    let of_service = Question { service: service.clone(), limit: 20, ..Question::default() };
-    assert_eq!(model.newest(&of_service).len(), 20);
+    let asked = Question { service, limit: 20, ..Question::default() };
+    assert_eq!(model.newest(&asked).len(), 20);
     vec![
-        ("by service", TraceQuery { service, ..base.clone() }),
+        ("by service", of_service.clone()),
+        ("by operation", TraceQuery { operation: operation.clone(), ..of_service.clone() }),
+        ("by duration", TraceQuery { duration_min: slow, ..of_service.clone() }),
+        ("by time", TraceQuery { start_max: Some(long_ago), ..base.clone() }),
         ("by rare attribute", TraceQuery { attributes: rare, ..base.clone() }),
-        ("by common attribute", TraceQuery { attributes: common, ..base }),
+        ("by common attribute", TraceQuery { attributes: common.clone(), ..base }),
+        (
+            "by all filters",
+            TraceQuery {
+                operation,
+                attributes: common,
+                start_max: Some(long_ago),
+                duration_min: slow.map(|slow| slow / 2),
+                ..of_service
+            },
+        ),
     ]
 }
 

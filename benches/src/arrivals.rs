@@ -1,5 +1,5 @@
 //! The order in which a collector would send the copies' units: by the end of their last span,
-//! copies interleaved where they overlap, a few late by minutes and fewer by hours. Pure and
+//! copies interleaved where they overlap, a few late by minutes and fewer by days. Pure and
 //! streaming: what is held is the copies under way and the late ones.
 
 use std::cmp::Reverse;
@@ -11,25 +11,27 @@ use twox_hash::XxHash3_64;
 
 use crate::scale::Scale;
 
-const SECOND: u64 = 1_000_000_000;
+const MINUTE: u64 = 60 * 1_000_000_000;
+const DAY: u64 = 24 * 60 * MINUTE;
 /// A request larger than this is not filled further.
 const BATCH_BYTES_MAX: usize = 8 << 20;
 
 /// How many units are late, in parts per thousand.
 #[derive(Debug, Clone, Copy)]
 pub struct Lateness {
-    /// Units that arrive 5 minutes after their spans ended.
+    /// Units that arrive 1 to 10 minutes after their spans ended.
     pub minutes: u64,
-    /// Units that arrive 30 hours after their spans ended.
+    /// Units that arrive 1 to 3 days after their spans ended.
     pub days: u64,
 }
 
 impl Lateness {
     fn delay(self, copy: u32, unit: u32) -> u64 {
-        let draw = XxHash3_64::oneshot_with_seed(u64::from(copy), &unit.to_le_bytes()) % 1000;
-        match draw {
-            draw if draw < self.days => 30 * 3600 * SECOND,
-            draw if draw < self.days + self.minutes => 300 * SECOND,
+        let draw = XxHash3_64::oneshot_with_seed(u64::from(copy), &unit.to_le_bytes());
+        let (share, within) = (draw % 1000, draw / 1000);
+        match share {
+            share if share < self.days => DAY + within % (2 * DAY),
+            share if share < self.days + self.minutes => MINUTE + within % (9 * MINUTE),
             _ => 0,
         }
     }

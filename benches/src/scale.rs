@@ -14,6 +14,8 @@ use crate::wire::put_varint;
 #[derive(Debug, Clone)]
 pub struct Scale {
     set: Arc<Set>,
+    /// The number of its first copy, which ids are hashed with.
+    first: u32,
     copies: u32,
     /// Nanoseconds from the end of one copy to the end of the next.
     stride: u64,
@@ -26,12 +28,27 @@ impl Scale {
     /// nanoseconds, the last of which ends at `end`.
     pub fn new(set: Arc<Set>, spans: u64, stride: u64, end: u64) -> Self {
         let copies = spans.div_ceil(set.spans()).clamp(1, u32::MAX.into()) as u32;
-        Self { set, copies, stride, end }
+        Self { set, first: 0, copies, stride, end }
+    }
+
+    /// Further copies, with ids of their own, all of them later than these and than the first
+    /// `skipped` of such copies.
+    pub fn after(&self, skipped: u32, copies: u32) -> Self {
+        let copies = copies.max(1);
+        let first = self.first + self.copies + skipped;
+        let before = self.stride * u64::from(skipped + copies - 1);
+        let end = self.end + 1 + self.set.length() + before;
+        Self { set: Arc::clone(&self.set), first, copies, stride: self.stride, end }
     }
 
     /// The set.
     pub fn set(&self) -> &Arc<Set> {
         &self.set
+    }
+
+    /// Nanoseconds from the end of one copy to the end of the next.
+    pub fn stride(&self) -> u64 {
+        self.stride
     }
 
     /// Copies.
@@ -60,6 +77,21 @@ impl Scale {
         end.wrapping_sub(self.set.end_max()).wrapping_add(time)
     }
 
+    /// A trace id of the set as it is in a copy.
+    pub fn trace_id(&self, copy: u32, id: [u8; 16]) -> [u8; 16] {
+        trace_id(self.first + copy, id)
+    }
+
+    /// A span id of the set as it is in a copy.
+    pub fn span_id(&self, copy: u32, id: [u8; 8]) -> [u8; 8] {
+        span_id(self.first + copy, id)
+    }
+
+    /// The text of a re-drawn UUID of the set as it is in a copy.
+    pub fn uuid(&self, copy: u32, text: [u8; UUID_LEN]) -> [u8; UUID_LEN] {
+        uuid(self.first + copy, text)
+    }
+
     /// Appends a unit of a copy as field 1 of an `ExportTraceServiceRequest`; returns its spans.
     pub fn write(&self, copy: u32, unit: usize, out: &mut Vec<u8>) -> u64 {
         let (bytes, sites) = self.set.unit(unit);
@@ -76,15 +108,16 @@ impl Scale {
     }
 
     fn patch(&self, copy: u32, kind: Kind, place: &mut [u8]) {
+        let number = self.first + copy;
         match kind {
             Kind::TraceId => {
                 if let Some(id) = place.first_chunk_mut() {
-                    *id = trace_id(copy, *id);
+                    *id = trace_id(number, *id);
                 }
             }
             Kind::SpanId => {
                 if let Some(id) = place.first_chunk_mut() {
-                    *id = span_id(copy, *id);
+                    *id = span_id(number, *id);
                 }
             }
             Kind::Time => {
@@ -94,12 +127,12 @@ impl Scale {
             }
             Kind::Uuid => {
                 if let Some(text) = place.first_chunk_mut() {
-                    *text = uuid(copy, *text);
+                    *text = uuid(number, *text);
                 }
             }
             Kind::Port => {
                 if let Some(port) = place.first_chunk_mut() {
-                    *port = ephemeral_port(copy, *port);
+                    *port = ephemeral_port(number, *port);
                 }
             }
         }
@@ -111,7 +144,7 @@ fn hash(copy: u32, salt: u64, bytes: &[u8]) -> u64 {
 }
 
 /// A trace id in a copy.
-pub fn trace_id(copy: u32, id: [u8; 16]) -> [u8; 16] {
+fn trace_id(copy: u32, id: [u8; 16]) -> [u8; 16] {
     if copy == 0 || id == [0; 16] {
         return id;
     }
@@ -122,7 +155,7 @@ pub fn trace_id(copy: u32, id: [u8; 16]) -> [u8; 16] {
 }
 
 /// A span id in a copy.
-pub fn span_id(copy: u32, id: [u8; 8]) -> [u8; 8] {
+fn span_id(copy: u32, id: [u8; 8]) -> [u8; 8] {
     if copy == 0 || id == [0; 8] {
         return id;
     }
@@ -130,7 +163,7 @@ pub fn span_id(copy: u32, id: [u8; 8]) -> [u8; 8] {
 }
 
 /// A re-drawn UUID's text in a copy; its version and variant stay.
-pub fn uuid(copy: u32, text: [u8; UUID_LEN]) -> [u8; UUID_LEN] {
+fn uuid(copy: u32, text: [u8; UUID_LEN]) -> [u8; UUID_LEN] {
     if copy == 0 {
         return text;
     }

@@ -19,8 +19,8 @@ const KEYS: u64 = 97;
 const VALUES: u64 = 1000;
 /// Traces whose spans an SDK's batches hold together.
 const TRACES_A_REQUEST: usize = 20;
-/// A new trace every so many nanoseconds.
-const TRACE_EVERY: u64 = 40_000_000;
+/// A new trace every so many nanoseconds: a million of them in 10 days.
+const TRACE_EVERY: u64 = 864_000_000;
 /// When the set begins; copies are shifted anyway.
 const BEGIN: u64 = 1_700_000_000_000_000_000;
 
@@ -55,7 +55,7 @@ pub fn set(traces: usize, seed: u64) -> Result<Set> {
         let last = traces.min(first + TRACES_A_REQUEST);
         request(first..last, &mut draw).encode_to_vec()
     });
-    Set::of_requests("synthetic", requests)
+    Set::of_requests("clickhouse-shape", requests)
 }
 
 fn request(traces: std::ops::Range<usize>, draw: &mut Draw) -> ExportTraceServiceRequest {

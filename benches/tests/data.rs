@@ -79,16 +79,31 @@ fn copies_end_one_stride_apart_and_the_last_one_ends_at_the_end() {
 }
 
 #[test]
-fn a_question_is_answered_as_brute_force_over_what_was_sent_answers_it() {
+fn copies_that_follow_are_others_and_later() {
     let scale = synthetic_scale(3);
-    let model = Model::of(scale.clone()).unwrap();
-    let spans = sent(&scale);
-    let start_max = NOW - HOUR / 2;
+    let all = [scale.clone(), scale.after(0, 2), scale.after(2, 1)].map(|scale| sent(&scale));
+    assert_eq!(all.each_ref().map(Vec::len), [1500, 1000, 500]);
+    let ids: HashSet<_> = all.iter().flatten().map(|span| &span.span_id).collect();
+    assert_eq!(ids.len(), 3000);
+    let starts = |spans: &[Span]| -> Vec<u64> {
+        let mut starts: Vec<u64> = spans.iter().map(|span| span.start_time_unix_nano).collect();
+        starts.sort_unstable();
+        starts
+    };
+    let [first, then, last] = all.each_ref().map(|spans| starts(spans));
+    assert!(first.last() < then.first() && then.last() < last.first());
+}
+
+/// Matching traces, newest first, by looking at every span that was sent.
+fn brute_force(spans: &[Span], question: &Question) -> Vec<Vec<u8>> {
     let mut newest: HashMap<Vec<u8>, u64> = HashMap::new();
     let matching = |span: &&Span| {
-        span.name == "/operation/3"
-            && span.start_time_unix_nano <= start_max
-            && span.end_time_unix_nano - span.start_time_unix_nano >= 30_000_000
+        question.operation.as_ref().is_none_or(|name| span.name == *name)
+            && question.start_min.is_none_or(|min| span.start_time_unix_nano >= min)
+            && question.start_max.is_none_or(|max| span.start_time_unix_nano <= max)
+            && question
+                .duration_min
+                .is_none_or(|min| span.end_time_unix_nano - span.start_time_unix_nano >= min)
     };
     for span in spans.iter().filter(matching) {
         let key = newest.entry(span.trace_id.clone()).or_default();
@@ -96,17 +111,46 @@ fn a_question_is_answered_as_brute_force_over_what_was_sent_answers_it() {
     }
     let mut expected: Vec<_> = newest.into_iter().collect();
     expected.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    let expected: Vec<_> = expected.into_iter().take(20).map(|(id, _)| id).collect();
-    let question = Question {
-        operation: Some("/operation/3".to_owned()),
-        duration_min: Some(30_000_000),
-        start_max: Some(start_max),
-        limit: 20,
-        ..Question::default()
-    };
-    let found: Vec<_> = model.newest(&question).iter().map(|f| f.id.to_vec()).collect();
-    assert_eq!(found.len(), 20);
-    assert_eq!(found, expected);
+    expected.into_iter().take(question.limit).map(|(id, _)| id).collect()
+}
+
+#[test]
+fn a_question_is_answered_as_brute_force_over_what_was_sent_answers_it() {
+    // Copies far apart, and copies that overlap.
+    for stride in [HOUR, HOUR / 240] {
+        let set = Arc::new(synthetic::set(50, 7).unwrap());
+        let spans = set.spans() * 9;
+        let scale = Scale::new(set, spans, stride, NOW);
+        let model = Model::of(scale.clone()).unwrap();
+        let spans = sent(&scale);
+        let base = Question { limit: 20, ..Question::default() };
+        let questions = [
+            base.clone(),
+            Question { limit: 77, ..base.clone() },
+            Question { start_max: Some(NOW - stride * 3 / 2), ..base.clone() },
+            Question {
+                operation: Some("/operation/3".to_owned()),
+                duration_min: Some(30_000_000),
+                start_max: Some(NOW - stride / 2),
+                ..base.clone()
+            },
+            Question {
+                operation: Some("/operation/1".to_owned()),
+                duration_min: Some(49_000_000),
+                start_min: Some(NOW - stride * 7),
+                start_max: Some(NOW - stride * 2),
+                ..base.clone()
+            },
+            Question { start_min: Some(NOW - stride / 3), limit: 5_000, ..base.clone() },
+        ];
+        for question in questions {
+            let found: Vec<_> = model.newest(&question).iter().map(|f| f.id.to_vec()).collect();
+            assert!(!found.is_empty(), "{question:?}");
+            assert_eq!(found, brute_force(&spans, &question), "{question:?}");
+        }
+        let nobody = Question { operation: Some("no such".to_owned()), ..base };
+        assert!(model.newest(&nobody).is_empty());
+    }
 }
 
 #[test]

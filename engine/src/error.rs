@@ -14,6 +14,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum ErrorKind {
     /// The request is wrong; sending it again unchanged fails again.
     Invalid,
+    /// The request makes sense and is not served; it will fail again with this version.
+    Unimplemented,
     /// A named limit is reached (memory, disk); retry after [`Error::retry_after_millis`].
     Exhausted,
     /// A transient fault or a shutdown; retry with backoff.

@@ -6,5 +6,5 @@ pub const DIRECTORY: u32 = 1;
 pub const CATALOG: u32 = 1;
 /// Log files and their frames.
 pub const LOG: u32 = 1;
-/// Segments. Format 0 is the plain first one; a later build refuses it.
-pub const SEGMENT: u32 = 0;
+/// Segments. Format 0 was a plain first one, announced as passing; it is refused.
+pub const SEGMENT: u32 = 1;

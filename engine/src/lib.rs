@@ -7,15 +7,16 @@ pub mod formats;
 pub mod otlp;
 pub mod world;
 
-#[expect(dead_code, unused_imports, reason = "head, segments and queries move to it one by one")]
 mod batch;
 mod catalog;
+mod duckdb;
 mod error;
 mod events;
 mod head;
 mod limits;
 mod options;
 mod query;
+mod reads;
 mod repeats;
 mod seal;
 mod segment;
@@ -25,15 +26,23 @@ mod tenancy;
 mod view;
 mod wal;
 
+pub use catalog::listing::SegmentInfo;
 pub use error::{Error, ErrorKind, Result};
 pub use events::{Event, Observer};
 pub use limits::{INGEST_BYTES_MAX, INGEST_SPANS_MAX};
 pub use options::Options;
+pub use query::TraceStream;
+pub use query::explain::Explanation;
+pub use query::expression::{
+    Comparison, Constant, EXPRESSION_DEPTH_MAX, Element, Expression, Field, Level, List, Operand,
+    Reference,
+};
 pub use query::request::{
-    AttributeEquals, Cancel, Dependency, FoundTrace, Operation, SEARCH_DEPTH_DEFAULT,
+    AttributeEquals, Cancel, Cursor, Dependency, FoundTrace, Operation, Page, SEARCH_DEPTH_DEFAULT,
     SEARCH_DEPTH_MAX, ServiceSummary, TraceChunk, TraceQuery, TraceSummary,
 };
-pub use query::{TraceStream, View};
-pub use span::{ResourceContext, ScopeContext, SpanId, SpanKind, SpanRow, TraceId};
+pub use query::work::{Counts, Work};
+pub use reads::View;
+pub use span::{SpanId, SpanKind, TraceId};
 pub use store::{Finding, Ingested, Rejection, Stats, Store, VerifyReport, verify};
 pub use tenancy::{TENANCY_NAME_BYTES_MAX, Tenancy};

@@ -1,15 +1,17 @@
-//! The seal: a head becomes segments. Planning is pure: rows in, one list a segment out, in
-//! segment order, without copies that are stored already. The doing (build, publish, commit,
+//! The seal: a head becomes segments. Planning is pure: batches in, one list of row numbers a
+//! segment out, in segment order, without copies that are stored already. The doing (build, publish, commit,
 //! swap, trim) stands once, in [`crate::store::sealer`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
+use crate::batch::Batch;
 use crate::catalog::partition::Partition;
 use crate::error::Result;
 use crate::head::Head;
 use crate::options::Options;
-use crate::repeats;
-use crate::span::{SpanRow, TraceId};
+use crate::repeats::{self, At};
+use crate::span::{SpanId, TraceId};
 use crate::tenancy::Tenancy;
 use crate::view::LiveSegment;
 
@@ -74,37 +76,105 @@ pub(crate) fn due(
     head.iter().filter_map(reason).collect()
 }
 
-/// Rows of one segment to be written, in segment order.
+/// A row of one of the chunks that are sealed.
+#[derive(Debug, Clone, Copy)]
+struct Row {
+    trace: TraceId,
+    start: u64,
+    span: SpanId,
+    /// Which chunk, and which of its rows.
+    place: (u32, u32),
+}
+
+/// Rows of one segment to be written: (chunk, row) in segment order.
 pub(crate) struct Part {
     /// `None` for the mixed segment.
     pub(crate) partition: Option<Partition>,
-    pub(crate) rows: Vec<SpanRow>,
+    pub(crate) order: Vec<(u32, u32)>,
 }
 
-/// Cuts a head's rows into segments. Returns the parts and how many copies were dropped.
+/// Cuts chunks into segments. Returns the parts and how many copies were dropped.
 ///
 /// # Errors
 /// Those of reading the segments that may hold copies.
 pub(crate) fn plan(
-    mut rows: Vec<SpanRow>,
-    present: &[std::sync::Arc<LiveSegment>],
+    chunks: &[&Batch],
+    present: &[Arc<LiveSegment>],
     width: u64,
 ) -> Result<(Vec<Part>, u64)> {
-    let mut dropped = repeats::collapse(&mut rows);
-    let mut by_partition: BTreeMap<Partition, Vec<SpanRow>> = BTreeMap::new();
+    let mut by_partition: BTreeMap<Partition, Vec<Row>> = BTreeMap::new();
+    let (rows, mut dropped) = collapsed(chunks);
     for row in rows {
         by_partition.entry(Partition::of(row.start, width)).or_default().push(row);
     }
     for (partition, rows) in &mut by_partition {
         // Equal spans start at the same time, hence lie in this partition or a mixed segment.
         let kin = present.iter().filter(|s| s.entry.partition.is_none_or(|p| p == *partition));
-        dropped += subtract_present(rows, kin)?;
+        for live in kin {
+            dropped += subtract_present(chunks, rows, live)?;
+        }
     }
     by_partition.retain(|_, rows| !rows.is_empty());
-    Ok((cut(by_partition), dropped))
+    Ok((cut(chunks, by_partition), dropped))
 }
 
-fn cut(by_partition: BTreeMap<Partition, Vec<SpanRow>>) -> Vec<Part> {
+/// All rows by (trace id, start, span id), each copy once, and how many copies were dropped.
+fn collapsed(chunks: &[&Batch]) -> (Vec<Row>, u64) {
+    let mut rows: Vec<Row> = Vec::with_capacity(chunks.iter().map(|c| c.rows()).sum());
+    for (chunk, batch) in (0u32..).zip(chunks) {
+        let ids = batch.trace_id.iter().zip(&batch.span_id).zip(&batch.start);
+        rows.extend((0u32..).zip(ids).map(|(row, ((&trace, &span), &start))| Row {
+            trace,
+            start,
+            span,
+            place: (chunk, row),
+        }));
+    }
+    rows.sort_unstable_by(|a, b| {
+        (a.trace, a.start, a.span, a.place).cmp(&(b.trace, b.start, b.span, b.place))
+    });
+    let twins = |a: &Row, b: &Row| a.trace == b.trace && a.start == b.start && a.span == b.span;
+    if rows.windows(2).all(|pair| !twins(&pair[0], &pair[1])) {
+        return (rows, 0);
+    }
+    let mut kept = Vec::with_capacity(rows.len());
+    let mut dropped = 0;
+    for group in rows.chunk_by(twins) {
+        if group.len() == 1 {
+            kept.extend_from_slice(group);
+            continue;
+        }
+        let mut copies = at(chunks, group);
+        dropped += repeats::collapse(&mut copies);
+        keep(chunks, group, &copies, &mut kept);
+    }
+    (kept, dropped)
+}
+
+fn at<'a>(chunks: &[&'a Batch], rows: &[Row]) -> Vec<At<'a>> {
+    let one = |row: &Row| {
+        let batch = chunks.get(row.place.0 as usize)?;
+        Some(At { batch, row: row.place.1 as usize })
+    };
+    rows.iter().filter_map(one).collect()
+}
+
+/// Adds to `kept` those of `group` that `left` still names.
+fn keep(chunks: &[&Batch], group: &[Row], left: &[At<'_>], kept: &mut Vec<Row>) {
+    if left.len() == group.len() {
+        kept.extend_from_slice(group);
+        return;
+    }
+    let left: HashSet<(*const Batch, usize)> =
+        left.iter().map(|at| (std::ptr::from_ref(at.batch), at.row)).collect();
+    let is_left = |row: &&Row| {
+        let batch = chunks.get(row.place.0 as usize);
+        batch.is_some_and(|b| left.contains(&(std::ptr::from_ref(*b), row.place.1 as usize)))
+    };
+    kept.extend(group.iter().filter(is_left));
+}
+
+fn cut(chunks: &[&Batch], by_partition: BTreeMap<Partition, Vec<Row>>) -> Vec<Part> {
     let alone = by_partition.len() == 1;
     let mut sizes: Vec<usize> = by_partition.values().map(Vec::len).collect();
     sizes.sort_unstable_by(|a, b| b.cmp(a));
@@ -113,58 +183,93 @@ fn cut(by_partition: BTreeMap<Partition, Vec<SpanRow>>) -> Vec<Part> {
     let mut mixed = Vec::new();
     for (partition, rows) in by_partition {
         if alone || rows.len() >= smallest.max(OWN_SEGMENT_ROWS) {
-            parts.push(Part { partition: Some(partition), rows });
+            parts.push(Part { partition: Some(partition), order: segment_order(chunks, &rows) });
         } else {
             mixed.extend(rows);
         }
     }
     if !mixed.is_empty() {
-        parts.push(Part { partition: None, rows: mixed });
-    }
-    for part in &mut parts {
-        segment_order(&mut part.rows);
+        mixed.sort_unstable_by_key(|row| (row.trace, row.start, row.span));
+        parts.push(Part { partition: None, order: segment_order(chunks, &mixed) });
     }
     parts
 }
 
-/// Takes away copies that segments hold already.
-fn subtract_present<'a>(
-    rows: &mut Vec<SpanRow>,
-    present: impl Iterator<Item = &'a std::sync::Arc<LiveSegment>>,
-) -> Result<u64> {
+/// Takes away copies that a segment holds already.
+fn subtract_present(chunks: &[&Batch], rows: &mut Vec<Row>, live: &LiveSegment) -> Result<u64> {
     let mut dropped = 0;
-    for live in present {
-        let mut traces: Vec<TraceId> = rows.iter().map(|r| r.trace_id).collect();
-        traces.dedup();
-        for trace in traces {
-            if !live.segment.may_hold(&trace) {
-                continue;
-            }
-            let Some(range) = live.segment.locate(&trace)? else { continue };
-            let mut copies = Vec::new();
-            let possible = |old: &SpanRow| {
-                let key = (old.trace_id, old.span_id, old.start);
-                rows.binary_search_by_key(&key, |r| (r.trace_id, r.span_id, r.start)).is_ok()
-            };
-            live.pick(range, &possible, &mut |found| copies.push(found))?;
-            for found in copies {
-                dropped += repeats::subtract(rows, &found);
-            }
+    let mut kept: Option<Vec<Row>> = None;
+    let mut from = 0;
+    while from < rows.len() {
+        let Some(trace) = rows.get(from).map(|r| r.trace) else { break };
+        let length =
+            rows.get(from..).map_or(0, |r| r.iter().take_while(|r| r.trace == trace).count());
+        let group = rows.get(from..from + length).unwrap_or_default();
+        let range = match live.segment.may_hold(&trace) {
+            true => live.segment.locate(&trace)?,
+            false => None,
+        };
+        let mut left = group.to_vec();
+        if let Some(range) = range {
+            let key = |r: &Row| (r.start, r.span);
+            let wanted = |start, span| group.binary_search_by_key(&(start, span), key).is_ok();
+            live.pick(range, &wanted, &mut |found| {
+                dropped += subtract_found(chunks, &mut left, found);
+            })?;
         }
+        if left.len() != length && kept.is_none() {
+            kept = Some(rows.get(..from).unwrap_or_default().to_vec());
+        }
+        if let Some(kept) = &mut kept {
+            kept.append(&mut left);
+        }
+        from += length;
+    }
+    if let Some(kept) = kept {
+        *rows = kept;
     }
     Ok(dropped)
 }
 
-/// Traces contiguous, by their earliest start; spans in a trace by start.
-fn segment_order(rows: &mut [SpanRow]) {
-    let mut first: HashMap<TraceId, u64> = HashMap::new();
-    for row in rows.iter() {
-        let start = first.entry(row.trace_id).or_insert(row.start);
-        *start = (*start).min(row.start);
+/// Takes from `rows` of one trace what equals rows of `found`.
+fn subtract_found(chunks: &[&Batch], rows: &mut Vec<Row>, found: &Batch) -> u64 {
+    let mut dropped = 0;
+    let mut kept = Vec::with_capacity(rows.len());
+    for group in rows.chunk_by(|a, b| (a.start, a.span) == (b.start, b.span)) {
+        let Some(key) = group.first().map(|r| (r.start, r.span)) else { continue };
+        let same = |row: &usize| {
+            (found.start.get(*row), found.span_id.get(*row)) == (Some(&key.0), Some(&key.1))
+        };
+        let present = (0..found.rows()).filter(same).map(|row| At { batch: found, row });
+        let mut copies = at(chunks, group);
+        dropped += repeats::subtract(&mut copies, present);
+        keep(chunks, group, &copies, &mut kept);
     }
-    let key = |row: &SpanRow| {
-        let first = first.get(&row.trace_id).copied().unwrap_or(row.start);
-        (first, row.trace_id, row.start, row.span_id)
-    };
-    rows.sort_by(|a, b| key(a).cmp(&key(b)).then_with(|| a.span.cmp(&b.span)));
+    *rows = kept;
+    dropped
+}
+
+/// Traces contiguous, by their earliest start; spans in a trace by start, span id and bytes.
+/// `rows` are by (trace id, start, span id).
+fn segment_order(chunks: &[&Batch], rows: &[Row]) -> Vec<(u32, u32)> {
+    let mut traces: Vec<&[Row]> = rows.chunk_by(|a, b| a.trace == b.trace).collect();
+    traces.sort_unstable_by_key(|rows| rows.first().map(|r| (r.start, r.trace)));
+    let mut order = Vec::with_capacity(rows.len());
+    for group in
+        traces.into_iter().flat_map(|t| t.chunk_by(|a, b| (a.start, a.span) == (b.start, b.span)))
+    {
+        if let [alone] = group {
+            order.push(alone.place);
+            continue;
+        }
+        let mut twins: Vec<(Vec<u8>, (u32, u32))> = Vec::with_capacity(group.len());
+        for (row, at) in group.iter().zip(at(chunks, group)) {
+            let mut bytes = Vec::new();
+            at.batch.write_span(at.row, &mut bytes);
+            twins.push((bytes, row.place));
+        }
+        twins.sort();
+        order.extend(twins.into_iter().map(|(_, place)| place));
+    }
+    order
 }

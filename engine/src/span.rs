@@ -1,6 +1,4 @@
-//! The words: ids, and one span as the engine holds it between the log and a file. No I/O, no
-//! clock, no lock. A [`SpanRow`] flows from the walk into the head, from the head into a segment,
-//! and from both into queries; it never loses a byte of what OTLP carried.
+//! The words: ids, kinds, and the contexts that spans share. No I/O, no clock, no lock.
 
 use std::fmt;
 use std::sync::Arc;
@@ -131,7 +129,7 @@ pub(crate) const STATUS_ERROR: i32 = 2;
 /// in canonical form, so that resource attributes, dropped count, entity references, schema URL
 /// and unknown fields come back as they came.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub struct ResourceContext {
+pub(crate) struct ResourceContext {
     /// Canonical fields of `ResourceSpans` without field 2.
     pub bytes: Bytes,
     /// `service.name` where it is a string, else `""`; invalid UTF-8 replaced.
@@ -140,57 +138,7 @@ pub struct ResourceContext {
 
 /// What a `ScopeSpans` message carries beside its spans: all its fields but `spans`, canonical.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub struct ScopeContext {
+pub(crate) struct ScopeContext {
     /// Canonical fields of `ScopeSpans` without field 2.
     pub bytes: Bytes,
-}
-
-/// One span. Equality of spans as invariant 8 means it is [`SpanRow::same_span`].
-#[derive(Debug, Clone)]
-pub struct SpanRow {
-    /// The trace it belongs to.
-    pub trace_id: TraceId,
-    /// Its id.
-    pub span_id: SpanId,
-    /// The parent's id; `None` when OTLP carried none or eight zero bytes.
-    pub parent: Option<SpanId>,
-    /// `start_time_unix_nano`.
-    pub start: u64,
-    /// `end_time_unix_nano`; may lie before the start.
-    pub end: u64,
-    /// OTLP kind number as sent (open enum).
-    pub kind: i32,
-    /// OTLP status code number as sent (open enum).
-    pub status: i32,
-    /// The span's name, bytes as sent.
-    pub name: Bytes,
-    /// Its resource.
-    pub resource: Arc<ResourceContext>,
-    /// Its scope.
-    pub scope: Arc<ScopeContext>,
-    /// The canonical OTLP `Span` message; empty in rows read without payload.
-    pub span: Bytes,
-    /// The Export that carried it (log sequence); 0 in rows read from a segment.
-    pub sequence: u64,
-}
-
-impl SpanRow {
-    /// `end - start`, 0 where the end lies before the start.
-    pub fn duration(&self) -> u64 {
-        self.end.saturating_sub(self.start)
-    }
-
-    /// True where the status code is `STATUS_CODE_ERROR`.
-    pub fn is_error(&self) -> bool {
-        self.status == STATUS_ERROR
-    }
-
-    /// Equal resource, scope, both schema URLs and span (invariant 8). Canonical bytes make
-    /// byte equality the same as equality after decoding, attribute order and NaN bits included.
-    pub fn same_span(&self, other: &SpanRow) -> bool {
-        self.span == other.span
-            && (Arc::ptr_eq(&self.resource, &other.resource)
-                || self.resource.bytes == other.resource.bytes)
-            && (Arc::ptr_eq(&self.scope, &other.scope) || self.scope.bytes == other.scope.bytes)
-    }
 }

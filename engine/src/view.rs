@@ -5,14 +5,15 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use crate::batch::{Batch, Projection};
 use crate::catalog::state::{CatalogState, SegmentEntry};
 use crate::error::{Error, Result};
 use crate::head::Head;
 use crate::query::names::Names;
-use crate::segment::{BLOCK_ROWS, Columns, Segment};
-use crate::span::SpanRow;
+use crate::segment::{BLOCK_ROWS, DictionaryCache, Segment};
+use crate::span::SpanId;
 use crate::tenancy::Tenancy;
 use crate::world::Files;
 
@@ -30,7 +31,11 @@ impl LiveSegment {
     ///
     /// # Errors
     /// `Corrupted`, `Format` or `Io`, naming the file.
-    pub(crate) fn open(files: &Arc<dyn Files>, entry: SegmentEntry) -> Result<Arc<Self>> {
+    pub(crate) fn open(
+        files: &Arc<dyn Files>,
+        entry: SegmentEntry,
+        cache: &Arc<DictionaryCache>,
+    ) -> Result<Arc<Self>> {
         let file = files.open(&entry.name).map_err(|e| Error::io("opening", &entry.name, e))?;
         if file.len() != entry.facts.bytes {
             return Err(Error::corrupted(format!(
@@ -40,31 +45,33 @@ impl LiveSegment {
                 entry.facts.bytes
             )));
         }
-        let segment = Segment::open(file, &entry.name)?;
+        let segment = Segment::open(file, &entry.name, cache)?;
         let (files, doomed) = (Arc::clone(files), AtomicBool::new(false));
         Ok(Arc::new(Self { segment, entry, files, doomed }))
     }
 
-    /// Gives whole those rows of `range` that `wanted` picks by their fixed columns, block by block:
-    /// a large trace needs little memory, and a block is decoded twice at most.
+    /// Gives whole those rows of `range` whose start and span id are `wanted`, and perhaps some
+    /// between them, block by block: a large trace needs little memory, and a block is decoded
+    /// twice at most.
     ///
     /// # Errors
     /// Corrupted, Io.
     pub(crate) fn pick(
         &self,
         range: Range<u32>,
-        wanted: &dyn Fn(&SpanRow) -> bool,
-        take: &mut dyn FnMut(Vec<SpanRow>),
+        wanted: &dyn Fn(u64, SpanId) -> bool,
+        take: &mut dyn FnMut(&Batch),
     ) -> Result<()> {
+        let keys = Projection { span_id: true, ..Projection::default() };
         for from in range.clone().step_by(BLOCK_ROWS) {
             let block = from..range.end.min(from.saturating_add(BLOCK_ROWS as u32));
-            let rows = self.segment.read(block, Columns::Fixed)?;
-            let Some(first) = rows.iter().position(wanted) else { continue };
-            let last = rows.iter().rposition(wanted).unwrap_or(first);
+            let batch = self.segment.read(block, &keys)?;
+            let is_wanted = |(&start, &span): (&u64, &SpanId)| wanted(start, span);
+            let mut hits = batch.start.iter().zip(&batch.span_id).map(is_wanted);
+            let Some(first) = hits.clone().position(|hit| hit) else { continue };
+            let last = hits.rposition(|hit| hit).unwrap_or(first);
             let stretch = from + first as u32..from + last as u32 + 1;
-            let mut rows = self.segment.read(stretch, Columns::Payload)?;
-            rows.retain(wanted);
-            take(rows);
+            take(&self.segment.read(stretch, &Projection::all())?);
         }
         Ok(())
     }
@@ -89,7 +96,7 @@ impl Drop for LiveSegment {
 pub(crate) struct CatalogView {
     pub(crate) state: Arc<CatalogState>,
     segments: BTreeMap<Tenancy, Vec<Arc<LiveSegment>>>,
-    names: Mutex<BTreeMap<Tenancy, Arc<OnceLock<Names>>>>,
+    names: Mutex<BTreeMap<Tenancy, Arc<Names>>>,
 }
 
 impl CatalogView {
@@ -110,15 +117,15 @@ impl CatalogView {
     }
 
     /// Names in the tenancy's segments, gathered at first use of this catalog version.
-    pub(crate) fn names(&self, tenancy: &Tenancy) -> Arc<OnceLock<Names>> {
+    pub(crate) fn names(&self, tenancy: &Tenancy) -> Arc<Names> {
+        let known = |names: &BTreeMap<Tenancy, Arc<Names>>| names.get(tenancy).cloned();
+        if let Some(names) = known(&self.names.lock().unwrap_or_else(PoisonError::into_inner)) {
+            return names;
+        }
+        let operations = self.segments(tenancy).iter().flat_map(|s| s.segment.operations());
+        let gathered = Arc::new(Names::gather(operations));
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        let cell = Arc::clone(names.entry(tenancy.clone()).or_default());
-        drop(names);
-        cell.get_or_init(|| {
-            let operations = self.segments(tenancy).iter().flat_map(|s| s.segment.operations());
-            Names::gather(operations)
-        });
-        cell
+        Arc::clone(names.entry(tenancy.clone()).or_insert(gathered))
     }
 }
 

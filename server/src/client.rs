@@ -5,6 +5,7 @@
 //! Nothing here draws, and nothing here writes spans.
 
 mod address;
+mod admin;
 mod assemble;
 mod embedded;
 mod failure;
@@ -17,6 +18,8 @@ use spanlake::{Operation, TraceId, TraceQuery, TraceSummary};
 
 use crate::eyes::Trace;
 pub use address::Address;
+pub use admin::AdminPlace;
+pub(crate) use admin::NOTHING_SEALED;
 pub use assemble::Found;
 pub use embedded::Embedded;
 pub use failure::Failure;

@@ -11,6 +11,7 @@ mod meter;
 mod question;
 mod read;
 mod rejections;
+mod slow;
 mod tenancy;
 
 use std::sync::Arc;
@@ -46,6 +47,8 @@ pub struct Limits {
     /// How long a client may leave a piece untaken before its stream ends with an error, default
     /// one minute: what it pins is needed by others.
     pub stall: Duration,
+    /// How long a question takes before it is logged as slow, default one second; zero = none is.
+    pub slow_query: Duration,
 }
 
 impl Default for Limits {
@@ -56,6 +59,7 @@ impl Default for Limits {
             reads: cpus * 4,
             streams: 128,
             stall: Duration::from_secs(60),
+            slow_query: Duration::from_secs(1),
         }
     }
 }
@@ -71,6 +75,7 @@ pub struct Service {
     read_slots: Arc<Semaphore>,
     stream_slots: Arc<Semaphore>,
     rejections: rejections::Rejections,
+    slow: Arc<slow::SlowLog>,
 }
 
 impl Service {
@@ -85,6 +90,7 @@ impl Service {
             read_slots: Arc::new(Semaphore::new(limits.reads.max(1))),
             stream_slots: Arc::new(Semaphore::new(limits.streams.max(1))),
             rejections: rejections::Rejections::default(),
+            slow: Arc::new(slow::SlowLog::new(limits.slow_query)),
         }
     }
 

@@ -97,6 +97,7 @@ impl Refusal {
             Code::InvalidArgument | Code::OutOfRange => StatusCode::BAD_REQUEST,
             Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
             Code::Unavailable | Code::Cancelled => StatusCode::SERVICE_UNAVAILABLE,
+            Code::Unimplemented => StatusCode::NOT_IMPLEMENTED,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -152,6 +153,7 @@ impl From<spanlake::Error> for Refusal {
 fn code(kind: ErrorKind) -> Code {
     match kind {
         ErrorKind::Invalid => Code::InvalidArgument,
+        ErrorKind::Unimplemented => Code::Unimplemented,
         ErrorKind::Exhausted => Code::ResourceExhausted,
         // A directory that cannot be read or written now may be mended; senders keep their spans.
         ErrorKind::Unavailable | ErrorKind::Locked | ErrorKind::Io => Code::Unavailable,
@@ -204,6 +206,7 @@ mod tests {
     fn each_kind_has_its_codes() {
         for (kind, code, http) in [
             (ErrorKind::Invalid, Code::InvalidArgument, 400),
+            (ErrorKind::Unimplemented, Code::Unimplemented, 501),
             (ErrorKind::Exhausted, Code::ResourceExhausted, 429),
             (ErrorKind::Unavailable, Code::Unavailable, 503),
             (ErrorKind::Corrupted, Code::DataLoss, 500),

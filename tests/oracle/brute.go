@@ -27,8 +27,16 @@ type Query struct {
 	Min, Max           uint64 // start of the span, nanoseconds, both inclusive
 	DurMin, DurMax     uint64 // nanoseconds, both inclusive
 	Depth              int32
+	// Page, where it is not nil, asks for one page; Depth must be 0 then.
+	Page *Page
 	// YearOne sends open bounds the way Jaeger's Go client does: 0001-01-01, not absent.
 	YearOne bool
+}
+
+// Page is one page's size and the token that leads to it, "" for the first.
+type Page struct {
+	Size  uint32
+	Token string
 }
 
 func timestampText(ns uint64, yearOne bool) string {
@@ -53,6 +61,9 @@ func (q Query) text() string {
 	}
 	fmt.Fprintf(&b, "duration_min: {seconds: %d nanos: %d} ", q.DurMin/1e9, q.DurMin%1e9)
 	fmt.Fprintf(&b, "duration_max: {seconds: %d nanos: %d} ", q.DurMax/1e9, q.DurMax%1e9)
+	if q.Page != nil {
+		fmt.Fprintf(&b, "pagination: {page_size: %d page_token: %q} ", q.Page.Size, q.Page.Token)
+	}
 	for _, a := range q.Attributes {
 		// The storage API's own KeyValue has the field names of OTLP's, so its text is the same.
 		b.WriteString("attributes: {" + prototext.MarshalOptions{}.Format(a) + "} ")

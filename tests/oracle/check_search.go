@@ -101,6 +101,8 @@ func searchChecks(c *Conn) []Check {
 	return []Check{
 		{"search/write", func(t *T) { t.Must(c.ExportAll(t.ctx, corpus.Spans, 37), "export") }},
 		{"search/300 random queries", func(t *T) { checkRandomQueries(t, c, corpus, rng) }},
+		{"search/60 random queries in pages", func(t *T) { checkPages(t, c, corpus, rng) }},
+		{"search/a token of another query", func(t *T) { checkForeignTokens(t, c, corpus) }},
 		{"search/depths", func(t *T) { checkDepths(t, c, corpus) }},
 		{"search/time bounds inclusive", func(t *T) { checkBounds(t, c, corpus) }},
 		{"search/absent and year-1 bounds are open", func(t *T) { checkOpenBounds(t, c, corpus) }},

@@ -107,51 +107,65 @@ type FoundID struct {
 	End     string `json:"end"`
 }
 
-// FindTraceIDs searches for ids.
+// FindTraceIDs searches for ids, not for a page of them.
 func (c *Conn) FindTraceIDs(ctx context.Context, q Query) ([]FoundID, error) {
+	found, token, err := c.PageIDs(ctx, q)
+	if err == nil && token != "" {
+		return nil, fmt.Errorf("a page token %q without pagination", token)
+	}
+	return found, err
+}
+
+// PageIDs searches for ids; the token leads to the next page.
+func (c *Conn) PageIDs(ctx context.Context, q Query) ([]FoundID, string, error) {
 	m, err := c.Unary(ctx, traceReader+"FindTraceIDs", "query {"+q.text()+"}")
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	var answer struct {
 		IDs   []FoundID `json:"trace_ids"`
 		Token string    `json:"next_page_token"`
 	}
-	if err := c.api.into(m, &answer); err != nil {
-		return nil, err
-	}
-	if answer.Token != "" {
-		return nil, fmt.Errorf("a page token %q without pagination", answer.Token)
-	}
-	return answer.IDs, nil
+	err = c.api.into(m, &answer)
+	return answer.IDs, answer.Token, err
 }
 
-// FindSummaries searches for summaries.
+// FindSummaries searches for summaries, not for a page of them.
 func (c *Conn) FindSummaries(ctx context.Context, q Query) ([]Summary, error) {
+	found, token, err := c.PageSummaries(ctx, q)
+	if err == nil && token != "" {
+		return nil, fmt.Errorf("a page token %q without pagination", token)
+	}
+	return found, err
+}
+
+// PageSummaries searches for summaries; the token, on the last batch only, leads to the next page.
+func (c *Conn) PageSummaries(ctx context.Context, q Query) ([]Summary, string, error) {
 	const method = traceReader + "FindTraceSummaries"
 	frames, err := c.Stream(ctx, method, "query {"+q.text()+"}")
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	var all []Summary
+	var token string
 	for i, frame := range frames {
 		m, err := c.decode(method, frame)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		var answer struct {
 			Summaries []Summary `json:"summaries"`
 			Token     string    `json:"next_page_token"`
 		}
 		if err := c.api.into(m, &answer); err != nil {
-			return nil, err
+			return nil, "", err
 		}
-		if answer.Token != "" || len(answer.Summaries) == 0 || len(frame) > chunkLimit {
-			return nil, fmt.Errorf("summary batch %d: %d entries, %d bytes, token %q", i, len(answer.Summaries), len(frame), answer.Token)
+		if token != "" || len(answer.Summaries) == 0 || len(frame) > chunkLimit {
+			return nil, "", fmt.Errorf("summary batch %d: %d entries, %d bytes, token before it %q", i, len(answer.Summaries), len(frame), token)
 		}
-		all = append(all, answer.Summaries...)
+		all, token = append(all, answer.Summaries...), answer.Token
 	}
-	return all, nil
+	return all, token, nil
 }
 
 // Services, sorted.

@@ -1,4 +1,5 @@
-//! A data directory of each format that main ever wrote must open and answer. The directories in
+//! A data directory of each format that main ever wrote must open and answer, or be refused by
+//! name where a format was announced as passing: segments of format 0. The directories in
 //! tests/golden are written once by this test (`UPDATE=1`, where there is none yet) and then only
 //! read; the spans in them are those that this file describes.
 
@@ -6,33 +7,79 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, TracesData};
+use opentelemetry_proto::tonic::trace::v1::{
+    ResourceSpans, ScopeSpans, Span, Status, TracesData, span,
+};
 use prost::Message;
 use spanlake::{Cancel, Options, Store, Tenancy, TraceId, TraceQuery};
 
 /// 2026-11-21T00:00:00Z.
 const BASE: u64 = 1_795_219_200_000_000_000;
 
-fn text(key: &str, value: &str) -> KeyValue {
-    let value = Some(AnyValue { value: Some(Value::StringValue(value.to_owned())) });
+fn attribute(key: &str, value: Value) -> KeyValue {
+    let value = Some(AnyValue { value: Some(value) });
     KeyValue { key: key.to_owned(), value, ..Default::default() }
 }
 
-/// Three spans of one trace, the last of them with an id that admission refuses.
+fn text(key: &str, value: &str) -> KeyValue {
+    attribute(key, Value::StringValue(value.to_owned()))
+}
+
+/// Spans a trace has, enough for attributes to get columns of their own.
+const SPANS: u8 = 150;
+
+/// Attributes of every type; a few spans have keys that none else has.
+fn attributes(number: u8) -> Vec<KeyValue> {
+    let list = ArrayValue { values: vec![AnyValue { value: Some(Value::BoolValue(true)) }] };
+    let mut attributes = vec![
+        text("golden", "yes"),
+        text("number", &number.to_string()),
+        attribute("retries", Value::IntValue(i64::from(number) - 7)),
+        attribute("load", Value::DoubleValue(f64::from(number) / 3.0)),
+        attribute("odd", Value::BoolValue(number % 2 == 1)),
+        attribute("raw", Value::BytesValue(vec![0, 255, number])),
+        attribute("list", Value::ArrayValue(list)),
+    ];
+    if number.is_multiple_of(50) {
+        attributes.push(text(&format!("rare.{number}"), ""));
+    }
+    attributes
+}
+
+/// Spans of one trace, the last of them with an id that admission refuses.
 fn export(trace: u8, service: &str) -> ExportTraceServiceRequest {
+    let time = |number: u8| BASE + u64::from(trace) * 1_000_000 + u64::from(number);
     let span = |number: u8| Span {
         trace_id: vec![trace; 16],
-        span_id: if number == 3 { vec![9; 5] } else { vec![number; 8] },
-        parent_span_id: if number == 2 { vec![1; 8] } else { Vec::new() },
-        name: format!("step {number}"),
-        start_time_unix_nano: BASE + u64::from(trace) * 1_000_000 + u64::from(number),
-        end_time_unix_nano: BASE + u64::from(trace) * 1_000_000 + 500_000,
-        attributes: vec![text("golden", "yes")],
+        span_id: if number == SPANS { vec![9; 5] } else { vec![number; 8] },
+        parent_span_id: if number > 1 { vec![number / 2; 8] } else { Vec::new() },
+        name: format!("step {}", number % 5),
+        kind: i32::from(number % 6),
+        start_time_unix_nano: time(number),
+        end_time_unix_nano: time(number) + 500_000,
+        attributes: attributes(number),
+        events: (0..number % 3)
+            .map(|event| span::Event {
+                time_unix_nano: time(number) + u64::from(event),
+                name: "event".to_owned(),
+                attributes: vec![text("message", &format!("{number} went wrong"))],
+                ..Default::default()
+            })
+            .collect(),
+        links: (0..number % 2)
+            .map(|_| span::Link {
+                trace_id: vec![7; 16],
+                span_id: vec![8; 8],
+                ..Default::default()
+            })
+            .collect(),
+        status: number.is_multiple_of(4).then(|| Status { message: "no".to_owned(), code: 2 }),
+        flags: 1,
         ..Default::default()
     };
-    let spans = (1..=3).map(span).collect();
+    let spans = (1..=SPANS).map(span).collect();
     let resource =
         Resource { attributes: vec![text("service.name", service)], ..Default::default() };
     let scope_spans = vec![ScopeSpans { spans, ..Default::default() }];
@@ -50,7 +97,7 @@ fn write(directory: &Path) {
     let store = Store::open(directory, Options::default()).expect("a new directory opens");
     let ingest = |request: ExportTraceServiceRequest| {
         let done = store.ingest(&Tenancy::default(), request.encode_to_vec().into());
-        assert_eq!(done.expect("an Export").accepted, 2);
+        assert_eq!(done.expect("an Export").accepted, u64::from(SPANS) - 1);
     };
     ingest(export(1, "sealed"));
     store.flush().expect("a seal");
@@ -72,9 +119,28 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// Format 0 was announced as a start that the next build refuses: by name, with a way out, and
+/// without touching a byte.
 #[test]
-fn format_1_with_segments_of_format_0_opens_and_answers() {
-    let golden = golden("format-1-segment-0");
+fn segments_of_format_0_are_refused_by_name() {
+    let here = tempfile::tempdir().expect("a directory");
+    copy(&golden("format-1-segment-0"), here.path());
+    let error = Store::open(here.path(), Options::default()).expect_err("format 0 is refused");
+    assert_eq!(error.kind(), spanlake::ErrorKind::Format);
+    let message = error.to_string();
+    for word in ["00000001.parquet", "format", "0", "use the version of spanlake that wrote it"] {
+        assert!(message.contains(word), "{message:?} lacks {word:?}");
+    }
+    let segment = "segments/default/default/2026-11-21T00/we2786524-00000001.parquet";
+    assert_eq!(
+        fs::read(here.path().join(segment)).expect("the segment"),
+        fs::read(golden("format-1-segment-0").join(segment)).expect("the golden segment"),
+    );
+}
+
+#[test]
+fn format_1_opens_and_answers() {
+    let golden = golden("format-1-segment-1");
     if std::env::var_os("UPDATE").is_some() && !golden.exists() {
         write(&golden);
     }
@@ -97,5 +163,8 @@ fn format_1_with_segments_of_format_0_opens_and_answers() {
     }
     drop(store);
     let report = spanlake::verify(here.path()).expect("a verification");
-    assert_eq!((report.segments, report.spans, report.findings.len()), (1, 2, 0));
+    assert_eq!(
+        (report.segments, report.spans, report.findings.len()),
+        (1, u64::from(SPANS) - 1, 0)
+    );
 }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use spanlake_benches::Result;
@@ -23,7 +23,10 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    pub(crate) fn read(data_dir: &Path) -> Result<Self> {
+    /// `data_dir` is where the data will lie, or none for a temporary directory.
+    pub(crate) fn read(data_dir: &Option<PathBuf>) -> Result<Self> {
+        let beside = data_dir.as_deref().and_then(Path::parent).filter(|dir| dir.is_dir());
+        let dir = beside.map_or_else(std::env::temp_dir, Path::to_owned);
         let first = |path: &str, key: &str| -> String {
             let text = std::fs::read_to_string(path).unwrap_or_default();
             let line = text.lines().find(|line| line.starts_with(key)).unwrap_or_default();
@@ -38,7 +41,7 @@ impl Machine {
             model: first("/proc/cpuinfo", "model name"),
             kernel: kernel.trim().to_owned(),
             memory_gib: memory / 1024.0 / 1024.0,
-            fsync_ms: fsync(data_dir.parent().unwrap_or(data_dir))?,
+            fsync_ms: fsync(&dir)?,
             load: load.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or(0.0),
         })
     }

@@ -1,20 +1,23 @@
-//! The server under load: started here or found running, and what the system tells of it: CPU
-//! time, memory, blocks on disk, and its own metrics.
+//! The Spanlake under load: started here or found running, restarted and flushed when asked, and
+//! its own metrics.
 
-use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use spanlake_benches::Result;
 
 use crate::arguments::Arguments;
+use crate::process::Process;
 
-const START_TIMEOUT: Duration = Duration::from_secs(60);
-const PATIENCE: Duration = Duration::from_millis(200);
+const START_TIMEOUT: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_millis(20);
+/// A flush of everything may take long on a busy machine.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(900);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A server.
 #[derive(Debug)]
@@ -29,6 +32,7 @@ pub(crate) struct Server {
 /// A process that ends with its handle, unless it is let go.
 #[derive(Debug)]
 struct Running {
+    command: Command,
     child: Option<Child>,
     temporary: Option<tempfile::TempDir>,
 }
@@ -71,7 +75,8 @@ impl Server {
             .or_else(|| temporary.as_ref().map(|dir| dir.path().join("data")))
             .ok_or("no data directory")?;
         let (grpc, admin) = (free_port()?, free_port()?);
-        let child = Command::new(&arguments.spanlake)
+        let mut command = Command::new(&arguments.spanlake);
+        command
             .arg("serve")
             .arg("--data-dir")
             .arg(&data_dir)
@@ -79,26 +84,35 @@ impl Server {
             .args(["--otlp.grpc.endpoint", "off", "--otlp.http.endpoint", "off"])
             .args(["--retention.time", "0", "--log.level", "warn"])
             .args(&arguments.serve)
-            .stdin(Stdio::null())
-            .spawn()
-            .map_err(|e| {
-                let path = arguments.spanlake.display();
-                format!("{path}: {e}; build it with `cargo build --release -p spanlake-server`")
-            })?;
-        let pid = child.id();
-        let child = Some(Running { child: Some(child), temporary });
-        Ok(Self { grpc: format!("http://{grpc}"), admin, pid, data_dir, child })
+            // The tests' variable, which the server would warn of.
+            .env_remove("SPANLAKE_TEST_DATA")
+            .stdin(Stdio::null());
+        let mut running = Running { command, child: None, temporary };
+        let pid = running.spawn()?;
+        Ok(Self { grpc: format!("http://{grpc}"), admin, pid, data_dir, child: Some(running) })
     }
 
     fn wait_until_ready(&self) -> Result<()> {
         let began = Instant::now();
-        while !self.http("/readyz").is_ok_and(|answer| answer.starts_with("HTTP/1.1 200")) {
+        while !self
+            .http("GET", "/readyz", ANSWER_TIMEOUT)
+            .is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+        {
             if began.elapsed() > START_TIMEOUT {
                 return Err(format!("the server is not ready at http://{}", self.admin).into());
             }
             std::thread::sleep(PATIENCE);
         }
         Ok(())
+    }
+
+    /// Ends it and starts it again, with none of its files in the page cache.
+    pub(crate) fn restart_cold(&mut self) -> Result<()> {
+        let running = self.child.as_mut().ok_or("a server found running is not restarted")?;
+        running.terminate()?;
+        crate::disk::drop_from_page_cache(&self.data_dir)?;
+        self.pid = running.spawn()?;
+        self.wait_until_ready()
     }
 
     /// The storage port.
@@ -110,11 +124,16 @@ impl Server {
         &self.data_dir
     }
 
-    fn http(&self, path: &str) -> Result<String> {
+    pub(crate) fn process(&self) -> Process {
+        Process(self.pid)
+    }
+
+    fn http(&self, method: &str, path: &str, timeout: Duration) -> Result<String> {
         let mut stream = TcpStream::connect(&self.admin)?;
-        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        stream.set_read_timeout(Some(timeout))?;
         let host = &self.admin;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
+        let close = "Content-Length: 0\r\nConnection: close";
+        write!(stream, "{method} {path} HTTP/1.1\r\nHost: {host}\r\n{close}\r\n\r\n")?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         Ok(answer)
@@ -122,42 +141,36 @@ impl Server {
 
     /// A metric without labels.
     pub(crate) fn metric(&self, name: &str) -> Result<f64> {
-        let answer = self.http("/metrics")?;
+        let answer = self.http("GET", "/metrics", ANSWER_TIMEOUT)?;
         let mut lines =
             answer.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         let value = lines.next().ok_or_else(|| format!("/metrics has no {name}"))?;
         Ok(value.trim().parse()?)
     }
 
-    /// CPU seconds of all its threads, user and system, since it started.
-    pub(crate) fn cpu(&self) -> Result<f64> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid))
-            .map_err(|e| format!("the server is gone: {e}"))?;
-        // The second field is the name in parentheses, which may hold anything.
-        let after_name = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
-        let fields: Vec<&str> = after_name.split(' ').collect();
-        let ticks = |index: usize| fields.get(index).unwrap_or(&"").parse::<u64>();
-        let ticks = ticks(11)? + ticks(12)?;
-        Ok(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
+    /// Spans in heads.
+    pub(crate) fn head_spans(&self) -> Result<f64> {
+        self.metric("spanlake_head_spans")
     }
 
-    /// The most memory it ever had resident, bytes.
-    pub(crate) fn rss_max(&self) -> Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib: u64 = line.unwrap_or("").trim().trim_end_matches(" kB").parse()?;
-        Ok(kib * 1024)
-    }
-
-    /// Allocated bytes by entry of the data directory.
-    pub(crate) fn disk(&self) -> Result<BTreeMap<String, u64>> {
-        let mut parts = BTreeMap::new();
-        for entry in std::fs::read_dir(&self.data_dir)? {
-            let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            parts.insert(name, allocated(&entry.path())?);
+    /// Seals everything and waits until no background work is due. A server without `/flush`
+    /// seals when it is idle; that is waited for.
+    pub(crate) async fn flush(&self) -> Result<()> {
+        let answer = self.http("POST", "/flush?wait=true", FLUSH_TIMEOUT)?;
+        let status = answer.split(' ').nth(1).unwrap_or_default();
+        match status {
+            "404" | "405" => crate::say("the server has no /flush: waiting until it is idle"),
+            status if status.starts_with('2') => {}
+            _ => return Err(format!("the flush failed: {answer}").into()),
         }
-        Ok(parts)
+        let began = Instant::now();
+        while self.head_spans()? > 0.0 {
+            if began.elapsed() > FLUSH_TIMEOUT {
+                return Err("the heads were not sealed in 15 minutes".into());
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        Ok(())
     }
 
     /// Ends it, or with `keep` leaves it and says where it is.
@@ -173,24 +186,38 @@ impl Server {
                 self.pid,
                 self.data_dir.display()
             ));
+            return Ok(());
         }
-        Ok(())
+        // What stays is left as an operator leaves it.
+        if running.temporary.is_none() { running.terminate() } else { Ok(()) }
     }
 }
 
-fn allocated(path: &Path) -> Result<u64> {
-    let metadata = std::fs::symlink_metadata(path)?;
-    if !metadata.is_dir() {
-        return Ok(metadata.blocks() * 512);
+impl Running {
+    fn spawn(&mut self) -> Result<u32> {
+        let child = self.command.spawn().map_err(|e| {
+            let path = self.command.get_program().display();
+            format!("{path}: {e}; build it with `cargo build --release -p spanlake-server`")
+        })?;
+        let pid = child.id();
+        self.child = Some(child);
+        Ok(pid)
     }
-    let mut sum = 0;
-    for entry in std::fs::read_dir(path)? {
-        sum += allocated(&entry?.path())?;
+
+    /// Ends it as an operator does.
+    fn terminate(&mut self) -> Result<()> {
+        let mut child = self.child.take().ok_or("the server does not run")?;
+        kill_process(Pid::from_child(&child), Signal::TERM)?;
+        let status = child.wait()?;
+        if status.success() {
+            Ok(())
+        } else {
+            Err(format!("the server ended with {status}").into())
+        }
     }
-    Ok(sum)
 }
 
 /// An address nobody listens on at this moment.
-fn free_port() -> Result<String> {
+pub(crate) fn free_port() -> Result<String> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }

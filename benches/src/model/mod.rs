@@ -10,7 +10,7 @@ mod whole;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use crate::scale::{self, Scale};
+use crate::scale::Scale;
 
 pub use search::{Found, Question};
 pub use whole::{Contents, Summary, contents_of};
@@ -93,12 +93,20 @@ impl Model {
 
     /// A trace's id in a copy.
     pub fn trace_id(&self, copy: u32, trace: u32) -> [u8; 16] {
-        scale::trace_id(copy, self.trace(trace).id)
+        self.scale.trace_id(copy, self.trace(trace).id)
     }
 
     /// Spans of a trace.
     pub fn trace_spans(&self, trace: u32) -> usize {
         self.trace(trace).spans.len()
+    }
+
+    /// The ids of a trace's spans in a copy, sorted.
+    pub fn span_ids(&self, copy: u32, trace: u32) -> Vec<[u8; 8]> {
+        let mut ids: Vec<_> =
+            self.spans_of(trace).map(|span| self.scale.span_id(copy, span.id)).collect();
+        ids.sort_unstable();
+        ids
     }
 
     fn trace(&self, trace: u32) -> &Trace {
@@ -145,11 +153,20 @@ impl Model {
         let uuid = pair.value.as_bytes().first_chunk().filter(|_| pair.varies);
         let value = match (uuid, wanted.copy) {
             (Some(uuid), Some(copy)) => {
-                String::from_utf8_lossy(&scale::uuid(copy, *uuid)).into_owned()
+                String::from_utf8_lossy(&self.scale.uuid(copy, *uuid)).into_owned()
             }
             _ => pair.value.clone(),
         };
         (pair.key.clone(), value)
+    }
+
+    /// The service of one of the spans that have it.
+    pub fn service_of(&self, wanted: Wanted) -> Option<String> {
+        let has = |span: &&Span| {
+            let pairs = self.span_pairs.get(span.pairs.clone()).unwrap_or_default();
+            pairs.contains(&wanted.pair)
+        };
+        self.spans.iter().find(has).map(|span| self.name(span.service).to_owned())
     }
 
     /// Share of all spans that have it.

@@ -17,6 +17,8 @@ pub struct Question {
     pub attribute: Option<Wanted>,
     /// Shortest duration, ns.
     pub duration_min: Option<u64>,
+    /// Earliest start, ns.
+    pub start_min: Option<u64>,
     /// Latest start, ns.
     pub start_max: Option<u64>,
     /// Most traces.
@@ -37,21 +39,31 @@ pub struct Found {
 impl Model {
     /// The answer, newest first.
     pub fn newest(&self, question: &Question) -> Vec<Found> {
+        let Some(wanted) = self.resolve(question) else { return Vec::new() };
         let matching: Vec<&Span> =
-            self.spans.iter().filter(|span| self.matches(span, question)).collect();
-        let mut keys = Vec::new();
-        for copy in self.copies(question) {
+            self.spans.iter().filter(|span| self.matches(span, question, wanted)).collect();
+        let latest = matching.iter().map(|span| span.start).max().unwrap_or(0);
+        let mut keys: Vec<(Reverse<u64>, [u8; 16], u32, u32)> = Vec::new();
+        // Copies are asked newest first: many millions of spans have few that matter.
+        for copy in self.copies(question).rev() {
+            let newest_here = self.scale.time(copy, latest);
+            let last = question.limit.checked_sub(1).and_then(|last| keys.get(last));
+            let is_settled = last.is_some_and(|(Reverse(start), ..)| *start > newest_here);
+            if is_settled || question.start_min.is_some_and(|min| newest_here < min) {
+                break;
+            }
             let mut newest: HashMap<u32, u64> = HashMap::new();
             for span in &matching {
                 let start = self.scale.time(copy, span.start);
-                if question.start_max.is_none_or(|max| start <= max) {
+                if question.start_min.is_none_or(|min| start >= min)
+                    && question.start_max.is_none_or(|max| start <= max)
+                {
                     let key = newest.entry(span.trace).or_default();
                     *key = start.max(*key);
                 }
             }
             let of = |(trace, start)| (Reverse(start), self.trace_id(copy, trace), copy, trace);
             keys.extend(newest.into_iter().map(of));
-            // A search for few out of many millions: what cannot be among them goes at once.
             keys.sort_unstable();
             keys.truncate(question.limit);
         }
@@ -65,17 +77,32 @@ impl Model {
         }
     }
 
-    fn matches(&self, span: &Span, question: &Question) -> bool {
-        let is = |wanted: &Option<String>, name: u32| {
-            wanted.as_deref().is_none_or(|wanted| self.name(name) == wanted)
+    /// The numbers of a question's names; `None` where no span can have one of them.
+    fn resolve(&self, question: &Question) -> Option<Names> {
+        let number = |name: &Option<String>| match name {
+            None => Some(None),
+            Some(name) => {
+                self.names.iter().position(|known| known == name).map(|at| Some(at as u32))
+            }
         };
+        Some(Names { service: number(&question.service)?, operation: number(&question.operation)? })
+    }
+
+    fn matches(&self, span: &Span, question: &Question, names: Names) -> bool {
         let has = |wanted: Wanted| {
             let pairs = self.span_pairs.get(span.pairs.clone()).unwrap_or_default();
             pairs.contains(&wanted.pair)
         };
-        is(&question.service, span.service)
-            && is(&question.operation, span.name)
+        names.service.is_none_or(|service| span.service == service)
+            && names.operation.is_none_or(|operation| span.name == operation)
             && question.duration_min.is_none_or(|min| span.end.saturating_sub(span.start) >= min)
             && question.attribute.is_none_or(has)
     }
+}
+
+/// A question's names, as numbers.
+#[derive(Clone, Copy)]
+struct Names {
+    service: Option<u32>,
+    operation: Option<u32>,
 }

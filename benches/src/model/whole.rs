@@ -84,15 +84,15 @@ impl Model {
         }
     }
 
-    fn spans_of(&self, trace: u32) -> impl Iterator<Item = &Span> {
+    pub(super) fn spans_of(&self, trace: u32) -> impl Iterator<Item = &Span> {
         let numbers = self.trace(trace).spans.iter();
         numbers.filter_map(|&span| self.spans.get(span as usize))
     }
 }
 
-/// The contents of an answer.
-pub fn contents_of(answer: &TracesData) -> Contents {
-    contents_where(answer, |_| true)
+/// What an answer holds of a trace.
+pub fn contents_of(answer: &TracesData, trace_id: &[u8]) -> Contents {
+    contents_where(answer, |span_trace| span_trace == trace_id)
 }
 
 fn contents_where(data: &TracesData, wanted: impl Fn(&[u8]) -> bool) -> Contents {

@@ -62,13 +62,13 @@ impl Value<'_> {
 #[derive(Debug, Default)]
 pub(super) struct Lookup {
     columns: HashMap<What, u32>,
-    resources: HashMap<*const ResourceContext, u32>,
-    scopes: HashMap<*const ScopeContext, u32>,
+    /// By address; the batch keeps what stands there alive.
+    resources: HashMap<usize, u32>,
+    scopes: HashMap<usize, u32>,
     /// The shape so far of the row that is open.
     node: u32,
 }
 
-// The addresses are keys only; the batch keeps what they point to alive.
 impl Batch {
     /// The number of the column of `what`, which is added where it is new.
     pub(crate) fn column(&mut self, what: &What) -> u32 {
@@ -84,7 +84,7 @@ impl Batch {
     /// The number of a resource, which is added where it is new.
     pub(crate) fn add_resource(&mut self, resource: &Arc<ResourceContext>) -> u32 {
         let next = self.resources.len() as u32;
-        let number = *self.lookup.resources.entry(Arc::as_ptr(resource)).or_insert(next);
+        let number = *self.lookup.resources.entry(Arc::as_ptr(resource).addr()).or_insert(next);
         if number == next {
             self.resources.push(Arc::clone(resource));
         }
@@ -94,7 +94,7 @@ impl Batch {
     /// The number of a scope, which is added where it is new.
     pub(crate) fn add_scope(&mut self, scope: &Arc<ScopeContext>) -> u32 {
         let next = self.scopes.len() as u32;
-        let number = *self.lookup.scopes.entry(Arc::as_ptr(scope)).or_insert(next);
+        let number = *self.lookup.scopes.entry(Arc::as_ptr(scope).addr()).or_insert(next);
         if number == next {
             self.scopes.push(Arc::clone(scope));
         }

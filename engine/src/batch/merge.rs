@@ -34,6 +34,23 @@ fn learn(table: &mut Vec<u32>, number: u32, is: u32) -> u32 {
 }
 
 impl Batch {
+    /// Makes room for the fixed columns of `rows` rows.
+    pub(crate) fn reserve(&mut self, rows: usize) {
+        self.trace_id.reserve_exact(rows);
+        self.span_id.reserve_exact(rows);
+        self.parent.reserve_exact(rows);
+        self.start.reserve_exact(rows);
+        self.end.reserve_exact(rows);
+        self.kind.reserve_exact(rows);
+        self.status.reserve_exact(rows);
+        self.name.reserve_exact(rows);
+        self.resource.reserve_exact(rows);
+        self.scope.reserve_exact(rows);
+        self.sequence.reserve_exact(rows);
+        self.shape.reserve_exact(rows);
+        self.cell_ends.reserve_exact(rows);
+    }
+
     /// Adds a row of `source`, a full batch. `remap` belongs to this pair of batches.
     pub(crate) fn append(&mut self, source: &Batch, row: usize, remap: &mut Remap) {
         let (columns, cells) = source.shape_and_cells(row);

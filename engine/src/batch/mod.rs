@@ -10,6 +10,7 @@ mod build;
 mod column;
 mod equal;
 mod merge;
+mod projection;
 mod shapes;
 mod strings;
 
@@ -21,6 +22,7 @@ use bytes::Bytes;
 pub(crate) use build::{Fixed, Value};
 pub(crate) use column::{Column, Field, Level, Type, Values, What};
 pub(crate) use merge::Remap;
+pub(crate) use projection::{Cells, Projection};
 pub(crate) use shapes::{EMPTY, Shapes};
 pub(crate) use strings::Strings;
 

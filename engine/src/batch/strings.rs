@@ -44,6 +44,12 @@ impl Strings {
         Self { appends_only: true, ..Self::default() }
     }
 
+    /// Strings that lie one behind the other in `bytes`; `ends` is where each ends. Equal ones
+    /// may have several numbers.
+    pub(crate) fn of_parts(bytes: Vec<u8>, ends: Vec<usize>) -> Self {
+        Self { bytes, ends, appends_only: true, ..Self::default() }
+    }
+
     /// The number of `string`, which is added where it is new.
     pub(crate) fn intern(&mut self, string: &[u8]) -> u32 {
         if !self.ends.is_empty() && self.get(self.last) == string {

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::registry::RegisteredColumn;
 use super::state::SegmentEntry;
 use crate::tenancy::Tenancy;
 
@@ -24,6 +25,8 @@ pub(crate) struct Edit {
 pub(crate) enum Change {
     /// A segment appears.
     AddSegment { segment: SegmentEntry },
+    /// An attribute gets a column of its own, for ever; added again it must be the same.
+    AddColumn { column: RegisteredColumn },
     /// A segment disappears; its file goes after the last reader.
     DropSegment { name: String },
     /// Everything this writer logged for the tenancy up to `sequence` is in segments.

@@ -4,7 +4,9 @@
 //! one.
 
 pub(crate) mod edit;
+pub(crate) mod listing;
 pub(crate) mod partition;
+pub(crate) mod registry;
 pub(crate) mod state;
 pub(crate) mod store;
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::edit::{Change, Edit};
 use super::partition::Partition;
+use super::registry::Registry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::segment::Facts;
 use crate::tenancy::Tenancy;
@@ -61,6 +62,9 @@ pub(crate) struct CatalogState {
     pub(crate) writers: BTreeMap<String, WriterState>,
     /// By name.
     pub(crate) segments: BTreeMap<String, SegmentEntry>,
+    /// Append-only. Catalogs of before format 1 of segments have none.
+    #[serde(default)]
+    pub(crate) columns: Registry,
 }
 
 impl CatalogState {
@@ -73,6 +77,7 @@ impl CatalogState {
             next_segment: 1,
             writers: BTreeMap::new(),
             segments: BTreeMap::new(),
+            columns: Registry::default(),
         }
     }
 
@@ -88,11 +93,16 @@ impl CatalogState {
         partition: Option<Partition>,
         number: u64,
     ) -> String {
-        let window = match partition {
+        let window = self.window(partition);
+        format!("segments/{tenancy}/{window}/{}-{number:08}.parquet", self.writer)
+    }
+
+    /// The name of a partition's directory.
+    pub(crate) fn window(&self, partition: Option<Partition>) -> String {
+        match partition {
             Some(partition) => partition.label(self.partition_width),
             None => "mixed".to_owned(),
-        };
-        format!("segments/{tenancy}/{window}/{}-{number:08}.parquet", self.writer)
+        }
     }
 
     /// The number in a segment's name if this writer gave it.
@@ -127,6 +137,12 @@ impl CatalogState {
                 }
                 if self.segments.insert(segment.name.clone(), segment.clone()).is_some() {
                     return Err(Error::internal(format!("segment {} added twice", segment.name)));
+                }
+            }
+            Change::AddColumn { column } => {
+                let there = self.columns.find(column.level, &column.key, column.kind);
+                if there != Some(column) {
+                    self.columns.add(column)?;
                 }
             }
             Change::DropSegment { name } => {

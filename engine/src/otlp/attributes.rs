@@ -33,6 +33,7 @@ fn attribute(message: &[u8]) -> Attribute<'_> {
 }
 
 /// Attributes of the span itself, its events and its links, in the order of the message.
+#[cfg(test)]
 pub(crate) fn of_span<'a>(span: &'a [u8], visit: &mut dyn FnMut(Attribute<'a>)) {
     for field in Fields::new(span).map_while(|f| f.ok()) {
         let Value::Bytes(bytes) = field.value else { continue };
@@ -83,4 +84,9 @@ pub(crate) fn service_name(context: &[u8]) -> &[u8] {
         })
         .next()
         .unwrap_or(b"")
+}
+
+/// The schema URL of a canonical resource or scope context, `""` where there is none.
+pub(crate) fn schema_url(context: &[u8]) -> &[u8] {
+    bytes_fields(context, 3).last().unwrap_or_default()
 }

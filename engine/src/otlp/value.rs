@@ -157,6 +157,35 @@ fn json(value: AnyValue<'_>, out: &mut String, depth: usize) -> Option<()> {
     Some(())
 }
 
+/// Attributes as a JSON object: sorted by key, the last of equal keys. A value that JSON cannot
+/// hold (NaN) is null.
+pub(crate) fn json_object<'a>(
+    attributes: impl Iterator<Item = (&'a [u8], AnyValue<'a>)>,
+) -> String {
+    let mut out = String::from("{");
+    for (key, value) in attributes.collect::<BTreeMap<_, _>>() {
+        if out.len() > 1 {
+            out.push(',');
+        }
+        json_string(key, &mut out);
+        out.push(':');
+        let before = out.len();
+        if json(value, &mut out, 0).is_none() {
+            out.truncate(before);
+            out.push_str("null");
+        }
+    }
+    out.push('}');
+    out
+}
+
+/// Bytes as a JSON string; what is no UTF-8 is replaced.
+pub(crate) fn json_text(text: &[u8]) -> String {
+    let mut out = String::new();
+    json_string(text, &mut out);
+    out
+}
+
 /// Go's JSON string as pdata asks for it (HTML characters stay): the two Unicode line ends are
 /// escaped, and so is each byte that is not UTF-8.
 fn json_string(text: &[u8], out: &mut String) {
@@ -216,6 +245,19 @@ mod tests {
             assert_eq!(base64(bytes.as_bytes()), text);
         }
         assert_eq!(base64(&[0, 0, 0x30, 0x39]), "AAAwOQ==");
+    }
+
+    #[test]
+    fn attributes_are_a_json_object() {
+        let attributes = [
+            (&b"b"[..], AnyValue::Double(f64::NAN)),
+            (b"a\"", AnyValue::Int(1)),
+            (b"c", AnyValue::Bool(true)),
+            (b"a\"", AnyValue::String(b"x\n")),
+        ];
+        let text = r#"{"a\"":"x\n","b":null,"c":true}"#;
+        assert_eq!(json_object(attributes.into_iter()), text);
+        assert_eq!(json_object(std::iter::empty()), "{}");
     }
 
     #[test]

@@ -62,7 +62,19 @@ impl<'a> Fields<'a> {
     }
 
     /// A varint and whether it is as short as it can be.
+    #[inline]
     fn varint(&mut self) -> Result<(u64, bool)> {
+        // Nearly all tags and lengths.
+        match self.bytes.get(self.at) {
+            Some(&byte) if byte < 0x80 => {
+                self.at += 1;
+                Ok((u64::from(byte), true))
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<(u64, bool)> {
         let mut value = 0u64;
         for index in 0..10 {
             let Some(&byte) = self.bytes.get(self.at) else { return Err(self.truncated()) };
@@ -79,6 +91,7 @@ impl<'a> Fields<'a> {
         Err(Error::invalid(format!("varint over ten bytes at byte {}", self.at)))
     }
 
+    #[inline]
     fn take(&mut self, length: u64) -> Result<&'a [u8]> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         match usize::try_from(length).ok().and_then(|n| rest.get(..n)) {
@@ -90,6 +103,7 @@ impl<'a> Fields<'a> {
         }
     }
 
+    #[inline]
     fn tag(&mut self) -> Result<(u32, u8, bool)> {
         let (key, minimal) = self.varint()?;
         let key = u32::try_from(key)
@@ -101,6 +115,7 @@ impl<'a> Fields<'a> {
         Ok((number, wire_type, minimal))
     }
 
+    #[inline]
     fn value(&mut self, wire_type: u8, number: u32, depth: usize) -> Result<(Value<'a>, bool)> {
         Ok(match wire_type {
             0 => {
@@ -145,7 +160,27 @@ impl<'a> Fields<'a> {
         }
     }
 
+    #[inline]
     fn read(&mut self) -> Result<Field<'a>> {
+        // Short strings and messages of low numbers are nearly all of OTLP.
+        if let Some([tag @ 8..0x80, length @ ..0x80, ..]) = self.bytes.get(self.at..)
+            && tag & 7 == 2
+            && let end = self.at + 2 + usize::from(*length)
+            && let Some(value) = self.bytes.get(self.at + 2..end)
+        {
+            let raw = self.bytes.get(self.at..end).unwrap_or_default();
+            self.at = end;
+            return Ok(Field {
+                number: u32::from(tag >> 3),
+                value: Value::Bytes(value),
+                raw,
+                minimal: true,
+            });
+        }
+        self.read_any()
+    }
+
+    fn read_any(&mut self) -> Result<Field<'a>> {
         let offset = self.at;
         let (number, wire_type, short_tag) = self.tag()?;
         let (value, short_value) = self.value(wire_type, number, 0)?;
@@ -157,6 +192,7 @@ impl<'a> Fields<'a> {
 impl<'a> Iterator for Fields<'a> {
     type Item = Result<Field<'a>>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.at >= self.bytes.len() {
             return None;

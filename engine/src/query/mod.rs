@@ -1,164 +1,134 @@
-//! Questions over a [`View`]: search, whole traces, summaries, names, dependencies. A question
-//! and one consistent state go in, exact answers come out, on the caller's thread, pulled and
-//! cancellable. Nothing here writes, waits or knows a protocol.
+//! Questions over a [`View`]: search, pages, whole traces, summaries, names, dependencies. A
+//! question and one consistent state go in, exact answers come out, on the caller's thread,
+//! pulled and cancellable. Nothing here writes, waits or knows a protocol.
+//!
+//! A question becomes one predicate tree ([`expression`]), compiled once ([`compile`]) and asked
+//! of batches ([`evaluate`]) that the planner ([`search`]) picks: chunks of the head and blocks of
+//! segments, newest first. What it found is put together over all places ([`trace`]).
 
-mod dependencies;
-mod find;
-mod matching;
+mod assemble;
+mod compile;
+mod constant;
+pub(crate) mod dependencies;
+mod evaluate;
+pub(crate) mod explain;
+pub(crate) mod expression;
 pub(crate) mod names;
+mod outline;
+pub(crate) mod places;
 pub(crate) mod request;
+mod rowset;
+mod search;
 mod summary;
 pub(crate) mod terms;
+mod test;
 mod trace;
+mod values;
+pub(crate) mod work;
 
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
+use self::compile::Predicate;
+use self::explain::{Explanation, Recorder};
+use self::places::Places;
+use self::search::Question;
+pub use self::trace::TraceStream;
 use crate::error::Result;
-use crate::segment::Columns;
-use crate::span::{SpanKind, TraceId};
-use crate::tenancy::Tenancy;
-use crate::view::State;
-use names::Names;
-use request::{
-    Cancel, Dependency, FoundTrace, Operation, SEARCH_DEPTH_MAX, TraceQuery, TraceSummary,
+use crate::query::request::{
+    Cancel, Cursor, FoundTrace, Page, SEARCH_DEPTH_MAX, TraceQuery, TraceSummary,
 };
-pub use trace::TraceStream;
+use crate::span::TraceId;
 
-/// What reading costs, counted since open.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    spans_scanned: AtomicU64,
+/// A compiled search over some places.
+struct Asked<'a> {
+    places: &'a Places,
+    predicate: Predicate,
+    window: (u64, u64),
+    limit: usize,
+    cancel: &'a Cancel,
 }
 
-impl Counters {
-    fn scanned(&self, rows: usize) {
-        self.spans_scanned.fetch_add(rows as u64, Ordering::Relaxed);
+impl<'a> Asked<'a> {
+    fn new(places: &'a Places, query: &TraceQuery, cancel: &'a Cancel) -> Result<Self> {
+        Ok(Self {
+            places,
+            predicate: Predicate::compile(query)?,
+            window: (query.start_min.unwrap_or(0), query.start_max.unwrap_or(u64::MAX)),
+            limit: query.limit.clamp(1, SEARCH_DEPTH_MAX),
+            cancel,
+        })
     }
 
-    pub(crate) fn spans_scanned(&self) -> u64 {
-        self.spans_scanned.load(Ordering::Relaxed)
-    }
-}
-
-/// One consistent state of a store: the head and the catalog at one moment. Cheap to clone;
-/// what it shows stays readable while it lives.
-#[derive(Debug, Clone)]
-pub struct View {
-    state: Arc<State>,
-    counters: Arc<Counters>,
-}
-
-impl View {
-    pub(crate) fn new(state: Arc<State>, counters: Arc<Counters>) -> Self {
-        Self { state, counters }
-    }
-
-    /// The names of segments and head together.
-    fn names(&self, tenancy: &Tenancy) -> Names {
-        let sealed = self.state.catalog.names(tenancy);
-        let mut names = sealed.get().cloned().unwrap_or_default();
-        for chunk in self.state.head.get(tenancy).into_iter().flat_map(|head| head.chunks()) {
-            chunk
-                .operations()
-                .iter()
-                .for_each(|(service, operation)| names.add(service, operation));
-        }
-        names
-    }
-
-    /// Whole traces by id, in the order asked; unknown ids are skipped.
-    pub fn get_traces(&self, tenancy: &Tenancy, ids: Vec<TraceId>, cancel: Cancel) -> TraceStream {
-        TraceStream::new(Arc::clone(&self.state), tenancy.clone(), ids, cancel)
-    }
-
-    /// The newest `limit` traces that match, by (latest start of a matching span descending,
-    /// trace id ascending).
-    ///
-    /// # Errors
-    /// Cancelled, Corrupted, Io.
-    pub fn find_trace_ids(
+    fn newest(
         &self,
-        tenancy: &Tenancy,
-        query: &TraceQuery,
-        cancel: &Cancel,
+        limit: usize,
+        after: Option<Cursor>,
+        record: &mut Recorder,
     ) -> Result<Vec<FoundTrace>> {
-        find::newest_traces(&self.state, tenancy, query, cancel, &self.counters)
+        let question = Question { predicate: &self.predicate, window: self.window, limit, after };
+        search::newest_traces(self.places, &question, self.cancel, record)
     }
+}
 
-    /// [`View::find_trace_ids`], then the whole traces in that order.
-    ///
-    /// # Errors
-    /// As [`View::find_trace_ids`].
-    pub fn find_traces(
-        &self,
-        tenancy: &Tenancy,
-        query: &TraceQuery,
-        cancel: &Cancel,
-    ) -> Result<TraceStream> {
-        let found = self.find_trace_ids(tenancy, query, cancel)?;
-        let ids = found.into_iter().map(|trace| trace.trace_id).collect();
-        Ok(self.get_traces(tenancy, ids, cancel.clone()))
-    }
+/// The newest traces that match, best first.
+pub(crate) fn find(
+    places: &Places,
+    query: &TraceQuery,
+    cancel: &Cancel,
+) -> Result<Vec<FoundTrace>> {
+    let asked = Asked::new(places, query, cancel)?;
+    asked.newest(asked.limit, None, &mut Recorder::default())
+}
 
-    /// [`View::find_trace_ids`], then one summary a trace in that order.
-    ///
-    /// # Errors
-    /// As [`View::find_trace_ids`].
-    pub fn find_summaries(
-        &self,
-        tenancy: &Tenancy,
-        query: &TraceQuery,
-        cancel: &Cancel,
-    ) -> Result<Vec<TraceSummary>> {
-        let mut summaries = Vec::new();
-        for found in self.find_trace_ids(tenancy, query, cancel)? {
-            cancel.check()?;
-            let rows = trace::locate(&self.state, tenancy, found.trace_id)?.all(Columns::Fixed)?;
-            summaries.push(summary::summarise(found.trace_id, &rows));
-        }
-        Ok(summaries)
-    }
+/// A page of them: those behind `after`.
+pub(crate) fn page(
+    places: &Places,
+    query: &TraceQuery,
+    after: Option<Cursor>,
+    cancel: &Cancel,
+) -> Result<Page<FoundTrace>> {
+    let asked = Asked::new(places, query, cancel)?;
+    // One more than the page holds says whether another follows.
+    let mut found = asked.newest(asked.limit + 1, after, &mut Recorder::default())?;
+    let more = found.len() > asked.limit;
+    found.truncate(asked.limit);
+    let last = found.last().filter(|_| more);
+    let next = last.map(|last| Cursor { newest_match: last.newest_match, trace_id: last.trace_id });
+    Ok(Page { found, next })
+}
 
-    /// Names of services, sorted; without the empty one.
-    ///
-    /// # Errors
-    /// Corrupted, Io.
-    pub fn services(&self, tenancy: &Tenancy) -> Result<Vec<String>> {
-        Ok(self.names(tenancy).services().map(|name| name.to_string()).collect())
-    }
+/// One summary each.
+pub(crate) fn summaries(
+    places: &Places,
+    found: &[FoundTrace],
+    cancel: &Cancel,
+) -> Result<Vec<TraceSummary>> {
+    let mut all = Vec::with_capacity(found.len());
+    let ids = found.iter().map(|found| found.trace_id);
+    trace::each_trace(places, ids, &summary::projection(), cancel, &mut |id, rows| {
+        all.push(summary::summarise(id, &rows));
+    })?;
+    Ok(all)
+}
 
-    /// Operations of a service, sorted; `kind` `None` = all kinds.
-    ///
-    /// # Errors
-    /// Corrupted, Io.
-    pub fn operations(
-        &self,
-        tenancy: &Tenancy,
-        service: &str,
-        kind: Option<SpanKind>,
-    ) -> Result<Vec<Operation>> {
-        let names = self.names(tenancy);
-        let wanted = |operation: &&Operation| kind.is_none_or(|kind| operation.kind == kind);
-        Ok(names.operations(service).filter(wanted).cloned().collect())
-    }
+/// Answers a search and tells how.
+pub(crate) fn explain(places: &Places, query: &TraceQuery, cancel: &Cancel) -> Result<Explanation> {
+    let started = Instant::now();
+    let asked = Asked::new(places, query, cancel)?;
+    let mut record = Recorder::keeping();
+    let found = asked.newest(asked.limit, None, &mut record)?;
+    let nanos = started.elapsed().as_nanos().try_into().unwrap_or(u64::MAX);
+    let head = (places.chunks.len(), places.chunks.iter().map(|chunk| chunk.rows()).sum());
+    let bounds = asked.predicate.bounds(asked.window);
+    let predicate = asked.predicate.text();
+    let counts = cancel.work().counts();
+    Ok(record.explanation(predicate, bounds, head, found.len(), nanos, counts))
+}
 
-    /// Calls between different services, for child spans that start in `[start, end)`;
-    /// `None` = open. Sorted by parent, then child.
-    ///
-    /// # Errors
-    /// Cancelled, Corrupted, Io.
-    pub fn dependencies(
-        &self,
-        tenancy: &Tenancy,
-        start: Option<u64>,
-        end: Option<u64>,
-        cancel: &Cancel,
-    ) -> Result<Vec<Dependency>> {
-        let window = dependencies::Window { start: start.unwrap_or(0), end };
-        dependencies::dependencies(&self.state, tenancy, window, cancel, &self.counters)
-    }
+/// Whole traces by id, in the order asked.
+pub(crate) fn traces(places: Places, ids: Vec<TraceId>, cancel: Cancel) -> TraceStream {
+    TraceStream::new(places, ids, cancel)
 }

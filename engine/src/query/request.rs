@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::query::expression::Expression;
+use crate::query::work::Work;
 use crate::span::{SpanKind, TraceId};
 
 /// Traces a search returns when the caller names no number.
@@ -16,7 +18,7 @@ pub const SEARCH_DEPTH_MAX: usize = 10_000;
 
 /// A search: every condition must hold on **one** span (jaeger-contract §2.1). Times and
 /// durations are nanoseconds; all bounds are inclusive.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TraceQuery {
     /// The span's service; `None` = any.
     pub service: Option<String>,
@@ -34,7 +36,9 @@ pub struct TraceQuery {
     pub duration_min: Option<u64>,
     /// Longest duration; `None` = open.
     pub duration_max: Option<u64>,
-    /// Most traces to return, 1 to [`SEARCH_DEPTH_MAX`].
+    /// A predicate that the span must satisfy as well.
+    pub filter: Option<Expression>,
+    /// Most traces to return, 1 to [`SEARCH_DEPTH_MAX`]; the size of a page where there are pages.
     pub limit: usize,
 }
 
@@ -48,6 +52,7 @@ impl Default for TraceQuery {
             start_max: None,
             duration_min: None,
             duration_max: None,
+            filter: None,
             limit: SEARCH_DEPTH_DEFAULT,
         }
     }
@@ -69,6 +74,25 @@ pub struct FoundTrace {
     pub trace_id: TraceId,
     /// Latest start among its **matching** spans: the search's sort key.
     pub newest_match: u64,
+}
+
+/// Where a walk through the results stands: the last one delivered. It names no row and no
+/// segment, so that ingest, seals and restarts between two pages do it no harm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Cursor {
+    /// [`FoundTrace::newest_match`] of that trace.
+    pub newest_match: u64,
+    /// Its id.
+    pub trace_id: TraceId,
+}
+
+/// Some of the results, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page<T> {
+    /// At most as many as were asked for.
+    pub found: Vec<T>,
+    /// Where the next page begins; there exactly when more follow.
+    pub next: Option<Cursor>,
 }
 
 /// A piece of one trace: never empty, never of two traces; the pieces of a trace follow each
@@ -137,9 +161,13 @@ pub struct Dependency {
     pub call_count: u64,
 }
 
-/// A switch that ends a read early; clones share it.
+/// A switch that ends a read early, and the count of what the reads under it did; clones share
+/// both.
 #[derive(Debug, Clone, Default)]
-pub struct Cancel(Arc<AtomicBool>);
+pub struct Cancel {
+    thrown: Arc<AtomicBool>,
+    work: Arc<Work>,
+}
 
 impl Cancel {
     /// A switch nobody has thrown.
@@ -149,11 +177,22 @@ impl Cancel {
 
     /// Throws it; reads that hold a clone end at their next step.
     pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.thrown.store(true, Ordering::Relaxed);
+    }
+
+    /// What the reads under this switch did so far.
+    pub fn work(&self) -> &Work {
+        &self.work
+    }
+
+    /// The same switch; what is counted under it counts for `also` too.
+    pub(crate) fn counting(&self, also: &Arc<Work>) -> Self {
+        let work = Work::below([Arc::clone(&self.work), Arc::clone(also)]);
+        Self { thrown: Arc::clone(&self.thrown), work: Arc::new(work) }
     }
 
     pub(crate) fn check(&self) -> Result<()> {
-        if self.0.load(Ordering::Relaxed) {
+        if self.thrown.load(Ordering::Relaxed) {
             return Err(Error::new(ErrorKind::Cancelled, "the read was cancelled by its caller"));
         }
         Ok(())

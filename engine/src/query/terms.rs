@@ -1,14 +1,10 @@
-//! Terms: 64-bit hashes by which a row can be looked up without reading it. A segment's filters
-//! are built from [`of_row`]; a query asks for the same hashes. Equal text gives an equal term on
-//! whatever level it stands, since Jaeger's legacy search is blind to levels; whatever a filter
-//! lets through is checked on the row itself. The hash is XXH3-64, stored in files.
-
-use std::collections::HashMap;
+//! Terms: 64-bit hashes by which rows can be looked up without being read. A segment's index is
+//! built of them; a query asks for the same hashes. Equal text gives an equal term on whatever
+//! level it stands, since Jaeger's legacy search is blind to levels; whatever the index lets
+//! through is checked on the row itself. The hash is XXH3-64, stored in files. Keys and texts
+//! have what is not UTF-8 replaced.
 
 use twox_hash::XxHash3_64;
-
-use crate::otlp::attributes;
-use crate::span::{ResourceContext, ScopeContext, SpanRow};
 
 /// What a term speaks of; part of its hash, so that a service never collides with a tag.
 #[derive(Debug, Clone, Copy)]
@@ -17,6 +13,8 @@ enum Space {
     Service = 1,
     Operation = 2,
     Attribute = 3,
+    Error = 4,
+    Slow = 5,
 }
 
 fn hash(space: Space, key: &[u8], value: &[u8]) -> u64 {
@@ -37,36 +35,58 @@ pub(crate) fn attribute(key: &[u8], text: &str) -> u64 {
     hash(Space::Attribute, key, text.as_bytes())
 }
 
-/// Gives the terms of rows, remembering those of the contexts that rows share.
-#[derive(Debug, Default)]
-pub(crate) struct Terms {
-    resources: HashMap<*const ResourceContext, Vec<u64>>,
-    scopes: HashMap<*const ScopeContext, Vec<u64>>,
+/// Highest of [`slowness`]: from 2^47.5 ns, two days, on.
+const SLOWNESS_MAX: u8 = 95;
+
+/// Which half octave a duration lies in: two steps for each doubling.
+fn slowness(duration: u64) -> u8 {
+    let octave = duration.max(1).ilog2();
+    let half = duration.checked_shr(octave.wrapping_sub(1)).unwrap_or(0) & 1;
+    let half = if octave == 0 { 0 } else { half as u32 };
+    (2 * octave + half).min(SLOWNESS_MAX.into()) as u8
 }
 
-impl Terms {
-    /// Every term of the row, some perhaps twice. The rows' contexts must outlive `self`.
-    pub(crate) fn of_row(&mut self, row: &SpanRow, give: &mut dyn FnMut(u64)) {
-        give(operation(&String::from_utf8_lossy(&row.name)));
-        let resource =
-            self.resources.entry(std::sync::Arc::as_ptr(&row.resource)).or_insert_with(|| {
-                let attributes = attributes::of_resource(&row.resource)
-                    .map(|(k, v)| attribute(lossy(k).as_bytes(), &v.text()));
-                std::iter::once(service(&row.resource.service)).chain(attributes).collect()
-            });
-        resource.iter().for_each(|&term| give(term));
-        let scope = self.scopes.entry(std::sync::Arc::as_ptr(&row.scope)).or_insert_with(|| {
-            attributes::of_scope(&row.scope)
-                .map(|(k, v)| attribute(lossy(k).as_bytes(), &v.text()))
-                .collect()
-        });
-        scope.iter().for_each(|&term| give(term));
-        attributes::of_span(&row.span, &mut |(key, value)| {
-            give(attribute(lossy(key).as_bytes(), &value.text()));
-        });
+fn slow_step(service: &str, slowness: u8) -> u64 {
+    hash(Space::Slow, service.as_bytes(), &[slowness])
+}
+
+/// The service has a span about this long. A block lists it for its longest span of each service,
+/// and perhaps for shorter ones.
+pub(crate) fn slow(service: &str, duration: u64) -> u64 {
+    slow_step(service, slowness(duration))
+}
+
+/// One of these is there where the service has a span that takes `duration` or longer.
+pub(crate) fn slower(service: &str, duration: u64) -> Vec<u64> {
+    (slowness(duration)..=SLOWNESS_MAX).map(|step| slow_step(service, step)).collect()
+}
+
+/// The status code is ERROR.
+pub(crate) fn error() -> u64 {
+    hash(Space::Error, b"", b"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_is_slower_is_listed() {
+        let durations: Vec<u64> = (0..64)
+            .flat_map(|n| [1u64 << n, (1u64 << n) | (1u64 << n) >> 1, (1u64 << n) - 1])
+            .chain([0, u64::MAX])
+            .collect();
+        for &asked in &durations {
+            let slower = slower("s", asked);
+            for &there in &durations {
+                if there >= asked {
+                    assert!(slower.contains(&slow("s", there)), "{there} is no less than {asked}");
+                }
+                if there < asked / 2 && asked < 1 << 47 {
+                    assert!(!slower.contains(&slow("s", there)), "{there} is far below {asked}");
+                }
+            }
+            assert!(!slower.contains(&slow("t", asked)));
+        }
     }
-}
-
-fn lossy(key: &[u8]) -> std::borrow::Cow<'_, str> {
-    String::from_utf8_lossy(key)
 }

@@ -2,203 +2,414 @@
 //! Small traces come sorted by start; large ones are streamed part by part so that a trace of any
 //! size needs little memory. Pulled: nothing happens between two calls.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::request::{Cancel, TraceChunk};
+use super::assemble::Assembly;
+use super::places::{Places, STRIDE_ROWS, Source, Stored};
+use super::work::Work;
+use crate::batch::{Batch, Projection};
 use crate::error::Result;
 use crate::head::Chunk;
-use crate::otlp::assemble;
-use crate::repeats;
-use crate::segment::{BLOCK_ROWS, Columns};
-use crate::span::{SpanId, SpanRow, TraceId};
-use crate::tenancy::Tenancy;
-use crate::view::{LiveSegment, State};
+use crate::query::request::{Cancel, TraceChunk};
+use crate::repeats::{self, At};
+use crate::span::{SpanId, TraceId};
 
 /// Rows up to which a trace is read whole and sorted by start.
 const SORTED_ROWS_MAX: usize = 4096;
+/// Traces that are read together at most.
+const TOGETHER_MAX: usize = 32;
+/// Rows between two traces up to which they are read at once: to decode them costs less than to
+/// open every page again.
+const NEAR_ROWS: u32 = 512;
 
 /// What tells spans of a trace apart before their content does.
 type Key = (SpanId, u64);
 
-fn key(row: &SpanRow) -> Key {
-    (row.span_id, row.start)
+fn key(batch: &Batch, row: usize) -> Key {
+    let span_id = batch.span_id.get(row).copied().unwrap_or_default();
+    (span_id, batch.start.get(row).copied().unwrap_or_default())
 }
 
-/// Spans of segments that the head may repeat.
-type Present = HashMap<Key, Vec<SpanRow>>;
-
-/// A trace's rows in the head's chunks, each slice sorted by key: merged as they are asked for,
-/// so that an open stream holds no row of its own.
+/// A trace's rows in one chunk, by key.
 #[derive(Debug)]
-struct HeadPart(Vec<(Arc<Chunk>, Range<usize>)>);
+struct Slice {
+    chunk: Arc<Chunk>,
+    rows: Vec<u32>,
+    /// How many have been given.
+    given: usize,
+}
 
-impl HeadPart {
-    fn new(state: &State, tenancy: &Tenancy, id: TraceId) -> Self {
-        let chunks = state.head.get(tenancy).into_iter().flat_map(|head| head.chunks());
-        let slices = chunks.map(|chunk| (Arc::clone(chunk), chunk.trace(id)));
-        Self(slices.filter(|(_, range)| range.start < range.end).collect())
+impl Slice {
+    fn key(&self, row: u32) -> Key {
+        key(self.chunk.batch(), row as usize)
     }
 
-    fn slices(&self) -> impl Iterator<Item = &[SpanRow]> {
-        self.0.iter().map(|(chunk, range)| chunk.rows.get(range.clone()).unwrap_or_default())
+    /// The next key to be given.
+    fn next(&self) -> Option<Key> {
+        self.rows.get(self.given).map(|&row| self.key(row))
+    }
+
+    /// Rows of this key.
+    fn of(&self, wanted: Key) -> &[u32] {
+        let from = self.rows.partition_point(|&row| self.key(row) < wanted);
+        let rest = self.rows.get(from..).unwrap_or_default();
+        let length = rest.partition_point(|&row| self.key(row) == wanted);
+        rest.get(..length).unwrap_or_default()
+    }
+}
+
+/// A trace's rows in the head: merged as they are asked for.
+#[derive(Debug, Default)]
+struct HeadPart {
+    slices: Vec<Slice>,
+    /// Rows that segments have a copy of, by slice and row.
+    stored: HashSet<(usize, u32)>,
+}
+
+/// A row of the head: slice and row.
+type HeadRow = (usize, u32);
+
+impl HeadPart {
+    fn new(places: &Places, id: TraceId) -> Self {
+        let slices = places.chunks.iter().filter_map(|chunk| {
+            let rows = chunk.trace(id);
+            let (chunk, rows) = (Arc::clone(chunk), rows.to_vec());
+            (!rows.is_empty()).then_some(Slice { chunk, rows, given: 0 })
+        });
+        Self { slices: slices.collect(), stored: HashSet::new() }
     }
 
     fn rows(&self) -> usize {
-        self.slices().map(<[SpanRow]>::len).sum()
+        self.slices.iter().map(|slice| slice.rows.len()).sum()
     }
 
     fn has(&self, wanted: Key) -> bool {
-        self.slices().any(|rows| rows.binary_search_by_key(&wanted, key).is_ok())
+        self.slices.iter().any(|slice| !slice.of(wanted).is_empty())
     }
 
-    /// The rows of the least key that is left, each copy once, without those already present;
-    /// perhaps none. `None` at the end.
-    fn next_group(&mut self, present: &Present) -> Option<Vec<SpanRow>> {
-        let least = self.slices().filter_map(|rows| rows.first().map(key)).min()?;
-        let mut group = Vec::new();
-        for (chunk, range) in &mut self.0 {
-            let rows = chunk.rows.get(range.clone()).unwrap_or_default();
-            let equal = rows.partition_point(|row| key(row) == least);
-            group.extend_from_slice(rows.get(..equal).unwrap_or_default());
-            range.start += equal;
+    fn at(&self, (slice, row): HeadRow) -> Option<At<'_>> {
+        let chunk = &self.slices.get(slice)?.chunk;
+        Some(At { batch: chunk.batch(), row: row as usize })
+    }
+
+    /// Rows of this key, each copy once, without those that segments have.
+    fn group(&self, wanted: Key) -> Vec<HeadRow> {
+        let of = |(number, slice): (usize, &Slice)| -> Vec<HeadRow> {
+            slice.of(wanted).iter().map(|&row| (number, row)).collect()
+        };
+        let mut all: Vec<HeadRow> = self.slices.iter().enumerate().flat_map(of).collect();
+        if all.len() > 1 {
+            let mut rows: Vec<At<'_>> = all.iter().filter_map(|&row| self.at(row)).collect();
+            repeats::collapse(&mut rows);
+            all = rows.iter().filter_map(|at| self.row_of(at)).collect();
         }
-        if group.len() > 1 {
-            repeats::collapse(&mut group);
+        all.retain(|row| !self.stored.contains(row));
+        all
+    }
+
+    fn row_of(&self, at: &At<'_>) -> Option<HeadRow> {
+        let is_it = |slice: &Slice| std::ptr::eq(slice.chunk.batch(), at.batch);
+        Some((self.slices.iter().position(is_it)?, at.row as u32))
+    }
+
+    /// Strikes out one copy for each of these stored rows, which share this key.
+    fn strike(&mut self, wanted: Key, batch: &Batch, present: Range<usize>) {
+        let group = self.group(wanted);
+        if group.is_empty() {
+            return;
         }
-        if let Some(old) = present.get(&least) {
-            repeats::subtract(&mut group, old);
+        let mut left: Vec<At<'_>> = group.iter().filter_map(|&row| self.at(row)).collect();
+        repeats::subtract(&mut left, present.map(|row| At { batch, row }));
+        let left: Vec<HeadRow> = left.iter().filter_map(|at| self.row_of(at)).collect();
+        self.stored.extend(group.into_iter().filter(|row| !left.contains(row)));
+    }
+
+    /// [`HeadPart::strike`] for these rows of a batch, which must be full.
+    fn strike_all(&mut self, batch: &Batch, rows: Range<usize>) {
+        let mut from = rows.start;
+        while from < rows.end {
+            let wanted = key(batch, from);
+            let mut to = from + 1;
+            while to < rows.end && key(batch, to) == wanted {
+                to += 1;
+            }
+            self.strike(wanted, batch, from..to);
+            from = to;
+        }
+    }
+
+    /// The rows of the least key that is left; perhaps none. `None` at the end.
+    fn next_group(&mut self) -> Option<Vec<HeadRow>> {
+        let least = self.slices.iter().filter_map(Slice::next).min()?;
+        let group = self.group(least);
+        for slice in &mut self.slices {
+            if slice.next() == Some(least) {
+                slice.given += slice.of(least).len();
+            }
         }
         Some(group)
+    }
+}
+
+/// Rows of several batches, by source and row.
+#[derive(Debug, Default)]
+pub(crate) struct Rows {
+    pub(crate) sources: Vec<Source>,
+    pub(crate) rows: Vec<(u32, u32)>,
+}
+
+impl Rows {
+    fn add(&mut self, source: Source, rows: Range<usize>) {
+        let number = self.sources.len() as u32;
+        self.rows.extend((rows.start as u32..rows.end as u32).map(|row| (number, row)));
+        self.sources.push(source);
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Batch, usize)> {
+        self.rows.iter().filter_map(|&(source, row)| {
+            Some((self.sources.get(source as usize)?.batch(), row as usize))
+        })
     }
 }
 
 /// Where a trace's rows lie.
 #[derive(Debug)]
 pub(crate) struct Parts {
-    segments: VecDeque<(Arc<LiveSegment>, Range<u32>)>,
+    segments: VecDeque<(Arc<dyn Stored>, Range<u32>)>,
     head: HeadPart,
 }
 
-/// `locate(trace) → parts`: the one way from an id to its rows.
-///
-/// # Errors
-/// Corrupted, Io.
-pub(crate) fn locate(state: &State, tenancy: &Tenancy, id: TraceId) -> Result<Parts> {
-    let mut segments = VecDeque::new();
-    for live in state.catalog.segments(tenancy) {
-        if let Some(rows) = live.segment.locate(&id)? {
-            segments.push_back((Arc::clone(live), rows));
-        }
-    }
-    Ok(Parts { segments, head: HeadPart::new(state, tenancy, id) })
-}
-
 impl Parts {
+    /// `locate(trace) → parts`: the one way from an id to its rows.
+    ///
+    /// # Errors
+    /// Corrupted, Io.
+    pub(crate) fn locate(places: &Places, id: TraceId, work: &Work) -> Result<Self> {
+        work.traces_located(1);
+        work.trace_probes(places.segments.len());
+        let mut segments = VecDeque::new();
+        for segment in places.segments.iter().filter(|segment| segment.may_hold(&id)) {
+            match segment.locate(&id)? {
+                Some(rows) => segments.push_back((Arc::clone(segment), rows)),
+                None => work.false_probes(1),
+            }
+        }
+        Ok(Self { segments, head: HeadPart::new(places, id) })
+    }
+
     fn rows(&self) -> usize {
         self.head.rows() + self.segments.iter().map(|(_, rows)| rows.len()).sum::<usize>()
     }
 
-    fn read(&self, columns: Columns) -> Result<Vec<SpanRow>> {
-        let mut rows = Vec::with_capacity(self.rows());
-        for (live, range) in &self.segments {
-            rows.append(&mut live.segment.read(range.clone(), columns)?);
-        }
-        Ok(rows)
+    pub(crate) fn segments(&self) -> impl Iterator<Item = &(Arc<dyn Stored>, Range<u32>)> {
+        self.segments.iter()
     }
 
-    /// All rows, each copy once, in no order. Without payload where `columns` is `Fixed`, unless
-    /// copies can only be told apart with it.
+    /// Rows in the head, repeats and all.
+    pub(crate) fn head_rows(&self) -> impl Iterator<Item = (&Arc<Chunk>, &[u32])> {
+        self.head.slices.iter().map(|slice| (&slice.chunk, slice.rows.as_slice()))
+    }
+
+    /// All rows, each copy once, in no order. Of rows that lie in segments at least what
+    /// `projection` wants, which must want span ids.
     ///
     /// # Errors
     /// Corrupted, Io.
-    pub(crate) fn all(mut self, columns: Columns) -> Result<Vec<SpanRow>> {
-        let mut rows = self.read(columns)?;
-        if columns == Columns::Fixed && rows.iter().any(|row| self.head.has(key(row))) {
-            rows = self.read(Columns::Payload)?;
-        }
-        let mut present = Present::new();
-        for row in rows.iter().filter(|row| self.head.has(key(row))) {
-            present.entry(key(row)).or_default().push(row.clone());
-        }
-        while let Some(group) = self.head.next_group(&present) {
-            rows.extend(group);
-        }
-        Ok(rows)
+    pub(crate) fn all(self, projection: &Projection) -> Result<Rows> {
+        let mut stored = read_together(std::slice::from_ref(&self), projection)?;
+        self.join(stored.pop().unwrap_or_default(), projection)
     }
 
-    /// Rows of segments whose key the head has too, read block by block.
-    fn present(&self) -> Result<Present> {
-        let mut present = Present::new();
-        if self.head.rows() == 0 {
-            return Ok(present);
+    /// [`Parts::all`], with what segments have read already under this projection.
+    fn join(mut self, mut stored: Vec<Stretch>, projection: &Projection) -> Result<Rows> {
+        let repeated = |(source, rows): &Stretch| {
+            rows.clone().any(|row| self.head.has(key(source.batch(), row)))
+        };
+        if self.head.rows() > 0 && stored.iter().any(repeated) {
+            // Copies can only be told apart by all that they are.
+            let everything = Projection::all();
+            if *projection != everything {
+                let again = read_together(std::slice::from_ref(&self), &everything)?;
+                stored = again.into_iter().next().unwrap_or_default();
+            }
+            for (source, rows) in &stored {
+                self.head.strike_all(source.batch(), rows.clone());
+            }
         }
-        for (live, range) in &self.segments {
-            live.pick(range.clone(), &|row| self.head.has(key(row)), &mut |found| {
-                for row in found {
-                    present.entry(key(&row)).or_default().push(row);
-                }
-            })?;
+        let mut all = Rows::default();
+        stored.into_iter().for_each(|(source, rows)| all.add(source, rows));
+        let first = all.sources.len();
+        while let Some(group) = self.head.next_group() {
+            all.rows.extend(group.into_iter().map(|(slice, row)| ((first + slice) as u32, row)));
         }
-        Ok(present)
+        let slices = self.head.slices.into_iter();
+        all.sources.extend(slices.map(|slice| Source::Chunk(slice.chunk)));
+        Ok(all)
     }
+}
+
+/// Rows of a batch.
+type Stretch = (Source, Range<usize>);
+
+/// Reads what segments have of several traces, those that lie near each other at once: the traces
+/// of one answer mostly do.
+fn read_together(all: &[Parts], projection: &Projection) -> Result<Vec<Vec<Stretch>>> {
+    let mut wanted: Vec<(usize, Range<u32>, usize)> = Vec::new();
+    let mut segments: Vec<&Arc<dyn Stored>> = Vec::new();
+    for (trace, parts) in all.iter().enumerate() {
+        for (segment, range) in &parts.segments {
+            let known = segments.iter().position(|known| Arc::ptr_eq(known, segment));
+            let number = known.unwrap_or_else(|| {
+                segments.push(segment);
+                segments.len() - 1
+            });
+            wanted.push((number, range.clone(), trace));
+        }
+    }
+    wanted.sort_by_key(|(number, range, _)| (*number, range.start));
+    let near = |a: &(usize, Range<u32>, usize), b: &(usize, Range<u32>, usize)| {
+        a.0 == b.0 && b.1.start.saturating_sub(a.1.end) <= NEAR_ROWS
+    };
+    let mut out = vec![Vec::new(); all.len()];
+    for run in wanted.chunk_by(near) {
+        let (Some((number, first, _)), Some((_, last, _))) = (run.first(), run.last()) else {
+            continue;
+        };
+        let Some(segment) = segments.get(*number) else { continue };
+        let source = Source::Read(Arc::new(segment.read(first.start..last.end, projection)?));
+        for (_, range, trace) in run {
+            let rows = (range.start - first.start) as usize..(range.end - first.start) as usize;
+            out.get_mut(*trace).into_iter().for_each(|t| t.push((source.clone(), rows.clone())));
+        }
+    }
+    Ok(out)
+}
+
+/// Visits all rows of these traces in order, reading those together that fit.
+///
+/// # Errors
+/// Cancelled, Corrupted, Io.
+pub(crate) fn each_trace(
+    places: &Places,
+    ids: impl Iterator<Item = TraceId>,
+    projection: &Projection,
+    cancel: &Cancel,
+    visit: &mut dyn FnMut(TraceId, Rows),
+) -> Result<()> {
+    let mut ids = ids.peekable();
+    while ids.peek().is_some() {
+        for (id, rows) in some_traces(places, &mut ids, projection, cancel)? {
+            match rows {
+                Fetched::Rows(rows) => visit(id, rows),
+                Fetched::Large(parts) => visit(id, parts.all(projection)?),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A trace as it was fetched.
+#[derive(Debug)]
+enum Fetched {
+    Rows(Rows),
+    /// Too large to be read with others.
+    Large(Parts),
+}
+
+/// The next few traces: as many as fit into [`SORTED_ROWS_MAX`] rows, at least one.
+fn some_traces(
+    places: &Places,
+    ids: &mut dyn Iterator<Item = TraceId>,
+    projection: &Projection,
+    cancel: &Cancel,
+) -> Result<Vec<(TraceId, Fetched)>> {
+    let (mut small, mut names, mut large) = (Vec::new(), Vec::new(), None);
+    let mut rows = 0;
+    while rows < SORTED_ROWS_MAX / 2 && names.len() < TOGETHER_MAX {
+        cancel.check()?;
+        let Some(id) = ids.next() else { break };
+        let parts = Parts::locate(places, id, cancel.work())?;
+        rows += parts.rows();
+        if parts.rows() > SORTED_ROWS_MAX {
+            large = Some((id, Fetched::Large(parts)));
+            break;
+        }
+        names.push(id);
+        small.push(parts);
+    }
+    let stored = read_together(&small, projection)?;
+    let mut out = Vec::with_capacity(names.len() + 1);
+    for ((id, parts), stored) in names.into_iter().zip(small).zip(stored) {
+        out.push((id, Fetched::Rows(parts.join(stored, projection)?)));
+    }
+    out.extend(large);
+    Ok(out)
 }
 
 /// Traces, pulled piece by piece: no thread works or waits between two calls of
 /// [`TraceStream::next_chunk`].
 #[derive(Debug)]
 pub struct TraceStream {
-    state: Arc<State>,
-    tenancy: Tenancy,
+    places: Places,
     cancel: Cancel,
     ids: std::vec::IntoIter<TraceId>,
-    current: Option<Current>,
+    /// Traces fetched and not yet given whole.
+    fetched: VecDeque<Current>,
 }
 
 #[derive(Debug)]
 struct Current {
     id: TraceId,
     /// Rows read and not yet given.
-    ready: VecDeque<SpanRow>,
+    ready: VecDeque<(Source, u32)>,
     /// What is not yet read.
     parts: Parts,
-    present: Present,
-}
-
-fn sort_by_start(rows: &mut [SpanRow]) {
-    rows.sort_by(|a, b| {
-        (a.start, a.span_id).cmp(&(b.start, b.span_id)).then_with(|| a.span.cmp(&b.span))
-    });
 }
 
 impl Current {
-    fn open(state: &State, tenancy: &Tenancy, id: TraceId) -> Result<Self> {
-        let parts = locate(state, tenancy, id)?;
-        if parts.rows() > SORTED_ROWS_MAX {
-            let present = parts.present()?;
-            return Ok(Self { id, ready: VecDeque::new(), parts, present });
+    fn new(id: TraceId, fetched: Fetched) -> Self {
+        let all = match fetched {
+            Fetched::Large(parts) => return Self { id, ready: VecDeque::new(), parts },
+            Fetched::Rows(all) => all,
+        };
+        let mut rows: Vec<(u64, SpanId, Source, u32)> = Vec::with_capacity(all.rows.len());
+        for &(source, row) in &all.rows {
+            let Some(source) = all.sources.get(source as usize) else { continue };
+            let (span_id, start) = key(source.batch(), row as usize);
+            rows.push((start, span_id, source.clone(), row));
         }
-        let mut rows = parts.all(Columns::Payload)?;
-        sort_by_start(&mut rows);
-        let parts = Parts { segments: VecDeque::new(), head: HeadPart(Vec::new()) };
-        Ok(Self { id, ready: rows.into(), parts, present: Present::new() })
+        rows.sort_by_key(|row| (row.0, row.1));
+        let ready = rows.into_iter().map(|(_, _, source, row)| (source, row)).collect();
+        let parts = Parts { segments: VecDeque::new(), head: HeadPart::default() };
+        Self { id, ready, parts }
     }
 
     /// The next row, reading on where none is ready.
-    fn next_row(&mut self) -> Result<Option<SpanRow>> {
+    fn next_row(&mut self, cancel: &Cancel) -> Result<Option<(Source, u32)>> {
         while self.ready.is_empty() {
-            if let Some((live, range)) = self.parts.segments.front_mut() {
-                let end = range.end.min(range.start + BLOCK_ROWS as u32);
-                self.ready = live.segment.read(range.start..end, Columns::Payload)?.into();
+            cancel.check()?;
+            if let Some((segment, range)) = self.parts.segments.front_mut() {
+                let end = range.end.min(range.start.saturating_add(STRIDE_ROWS));
+                let batch = segment.read(range.start..end, &Projection::all())?;
                 range.start = end;
                 if range.start >= range.end {
                     self.parts.segments.pop_front();
                 }
+                if self.parts.head.rows() > 0 {
+                    let rows = 0..batch.rows();
+                    self.parts.head.strike_all(&batch, rows);
+                }
+                let source = Source::Read(Arc::new(batch));
+                let rows = 0..source.batch().rows() as u32;
+                self.ready.extend(rows.map(|row| (source.clone(), row)));
             } else {
-                match self.parts.head.next_group(&self.present) {
-                    Some(group) => self.ready = group.into(),
-                    None => return Ok(None),
+                let Some(group) = self.parts.head.next_group() else { return Ok(None) };
+                for (slice, row) in group {
+                    if let Some(slice) = self.parts.head.slices.get(slice) {
+                        self.ready.push_back((Source::Chunk(Arc::clone(&slice.chunk)), row));
+                    }
                 }
             }
         }
@@ -206,29 +417,21 @@ impl Current {
     }
 
     /// About `budget` bytes of rows, at least one where any is left.
-    fn take(&mut self, budget: usize) -> Result<Vec<SpanRow>> {
-        let (mut rows, mut bytes) = (Vec::new(), 0);
-        while let Some(row) = self.next_row()? {
-            let cost = assemble::cost(&row);
-            if !rows.is_empty() && bytes + cost > budget {
-                self.ready.push_front(row);
+    fn take(&mut self, budget: usize, cancel: &Cancel) -> Result<Assembly> {
+        let mut assembly = Assembly::default();
+        while let Some((source, row)) = self.next_row(cancel)? {
+            if !assembly.add(source.batch(), row as usize, budget) {
+                self.ready.push_front((source, row));
                 break;
             }
-            bytes += cost;
-            rows.push(row);
         }
-        Ok(rows)
+        Ok(assembly)
     }
 }
 
 impl TraceStream {
-    pub(crate) fn new(
-        state: Arc<State>,
-        tenancy: Tenancy,
-        ids: Vec<TraceId>,
-        cancel: Cancel,
-    ) -> Self {
-        Self { state, tenancy, cancel, ids: ids.into_iter(), current: None }
+    pub(crate) fn new(places: Places, ids: Vec<TraceId>, cancel: Cancel) -> Self {
+        Self { places, cancel, ids: ids.into_iter(), fetched: VecDeque::new() }
     }
 
     /// The next piece of about `budget` bytes (a span larger than that comes alone), `None` at
@@ -240,7 +443,7 @@ impl TraceStream {
         let next = self.pull(budget);
         if next.is_err() {
             self.ids = Vec::new().into_iter();
-            self.current = None;
+            self.fetched.clear();
         }
         next
     }
@@ -248,17 +451,22 @@ impl TraceStream {
     fn pull(&mut self, budget: usize) -> Result<Option<TraceChunk>> {
         loop {
             self.cancel.check()?;
-            if self.current.is_none() {
-                let Some(id) = self.ids.next() else { return Ok(None) };
-                self.current = Some(Current::open(&self.state, &self.tenancy, id)?);
+            if self.fetched.is_empty() {
+                if self.ids.as_slice().is_empty() {
+                    return Ok(None);
+                }
+                let everything = Projection::all();
+                let some = some_traces(&self.places, &mut self.ids, &everything, &self.cancel)?;
+                self.fetched.extend(some.into_iter().map(|(id, rows)| Current::new(id, rows)));
             }
-            let Some(current) = &mut self.current else { continue };
-            let rows = current.take(budget)?;
-            if !rows.is_empty() {
-                let otlp = assemble::traces_data(&rows);
-                return Ok(Some(TraceChunk { trace_id: current.id, spans: rows.len(), otlp }));
+            let Some(current) = self.fetched.front_mut() else { continue };
+            let assembly = current.take(budget, &self.cancel)?;
+            if assembly.spans() > 0 {
+                self.cancel.work().rows_returned(assembly.spans());
+                let (trace_id, spans) = (current.id, assembly.spans());
+                return Ok(Some(TraceChunk { trace_id, spans, otlp: assembly.into_message() }));
             }
-            self.current = None;
+            self.fetched.pop_front();
         }
     }
 }

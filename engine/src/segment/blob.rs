@@ -25,11 +25,14 @@ pub(super) enum Part {
     Facts = 1,
     Pages = 2,
     Blocks = 3,
-    Blooms = 4,
-    Directory = 5,
+    Columns = 4,
+    Shapes = 5,
     Resources = 6,
     Scopes = 7,
-    Operations = 8,
+    Contexts = 8,
+    Operations = 9,
+    Directory = 10,
+    Terms = 11,
 }
 
 /// Collects parts.
@@ -258,7 +261,7 @@ mod tests {
 
     fn sample() -> Bytes {
         let mut writer = Writer::default();
-        writer.plain(Part::Blooms, b"as it is");
+        writer.plain(Part::Terms, b"as it is");
         writer.packed(Part::Scopes, &[7; 10_000]).unwrap();
         writer.plain(Part::Facts, b"");
         Bytes::from(writer.finish())
@@ -269,7 +272,7 @@ mod tests {
         let bytes = sample();
         assert!(bytes.len() < 300);
         let blob = Blob::parse(&bytes).unwrap();
-        assert_eq!(blob.part(Part::Blooms).unwrap(), &b"as it is"[..]);
+        assert_eq!(blob.part(Part::Terms).unwrap(), &b"as it is"[..]);
         assert_eq!(blob.part(Part::Scopes).unwrap(), vec![7; 10_000]);
         assert_eq!(blob.part(Part::Facts).unwrap(), &b""[..]);
         assert!(blob.part(Part::Pages).is_err());
@@ -284,7 +287,7 @@ mod tests {
                 let mut bad = good.to_vec();
                 bad[at] ^= 1 << bit;
                 if let Ok(blob) = Blob::parse(&Bytes::from(bad)) {
-                    for part in [Part::Blooms, Part::Scopes, Part::Facts] {
+                    for part in [Part::Terms, Part::Scopes, Part::Facts] {
                         let _ = blob.part(part);
                     }
                 }

@@ -90,9 +90,14 @@ pub(super) fn locate(tail: &[u8], file_length: u64) -> Result<Located, Lost> {
     match (format == super::SEGMENT_FORMAT.to_string(), sealed) {
         (true, Some(true)) => blob.ok_or(Lost::Damaged("its footer does not locate its index")),
         // Another format may seal its tail in another way; one that fails our check is damage.
-        (false, Some(true) | None) => Err(Lost::Format(format.to_owned())),
+        (false, Some(true) | None) if is_number(format) => Err(Lost::Format(format.to_owned())),
         _ => Err(Lost::Damaged("the checksum of its footer is wrong")),
     }
+}
+
+/// Formats are numbers; anything else is damage.
+fn is_number(format: &str) -> bool {
+    !format.is_empty() && format.bytes().all(|digit| digit.is_ascii_digit())
 }
 
 fn parse_blob(value: &str) -> Option<Located> {
@@ -115,14 +120,16 @@ fn check_tail(
     let behind = usize::try_from(file_length.checked_sub(located.blob.end)?).ok()?;
     let from = tail.len().checked_sub(behind)?;
     let at = value_of(footer, TAIL_KEY).ok()??;
-    let said = u32::from_str_radix(str::from_utf8(footer.get(at.clone())?).ok()?, 16).ok()?;
+    let said = footer.get(at.clone())?;
     let digits = footer_start + at.start..footer_start + at.end;
     if at.len() != TAIL_ZEROS.len() || digits.start < from {
         return Some(false);
     }
     let crc = crc32c::crc32c(&tail[from..digits.start]);
     let crc = crc32c::crc32c_append(crc, TAIL_ZEROS.as_bytes());
-    Some(crc32c::crc32c_append(crc, &tail[digits.end..]) == said)
+    let crc = crc32c::crc32c_append(crc, &tail[digits.end..]);
+    // As text: no other spelling of the number is ours.
+    Some(format!("{crc:08x}").as_bytes() == said)
 }
 
 /// Where in `footer` the value of `key` stands.

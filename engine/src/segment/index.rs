@@ -1,15 +1,18 @@
 //! A segment's index in memory: the blob, decoded and checked against itself. Bytes under a right
-//! checksum in, facts, tables and filters out; no I/O.
+//! checksum in, facts, tables, directory and terms out; no I/O.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::blob::{Blob, Cursor, Parsed, Part};
-use super::bloom::Blooms;
+use super::blob::{Blob, Cursor, Parsed, Part, put_u64, put_varint};
 use super::directory::Directory;
+use super::layout::Layout;
 use super::pages::PageTable;
-use super::{BLOCK_ROWS, Block, Facts, SEGMENT_FORMAT, tables};
+use super::shapes::ShapeTree;
+use super::tables::{self, Contexts};
+use super::terms::TermIndex;
+use super::{BLOCK_ROWS, Block, Facts, SEGMENT_FORMAT};
 use crate::query::request::Operation;
 use crate::span::{ResourceContext, ScopeContext};
 
@@ -18,12 +21,15 @@ use crate::span::{ResourceContext, ScopeContext};
 pub(super) struct Index {
     pub(super) facts: Facts,
     pub(super) rows: u32,
+    pub(super) layout: Layout,
+    pub(super) shapes: ShapeTree,
     pub(super) pages: PageTable,
     pub(super) blocks: Vec<Block>,
-    pub(super) blooms: Blooms,
+    pub(super) terms: TermIndex,
     pub(super) directory: Directory,
     pub(super) resources: Vec<Arc<ResourceContext>>,
     pub(super) scopes: Vec<Arc<ScopeContext>>,
+    pub(super) contexts: Contexts,
     pub(super) operations: Vec<(Arc<str>, Operation)>,
 }
 
@@ -36,21 +42,35 @@ impl Index {
             .ok()
             .filter(|&rows| rows > 0 && rows <= i32::MAX as u32)
             .ok_or("it has an absurd number of rows")?;
+        let layout = Layout::decode(&blob.part(Part::Columns)?)?;
+        let shapes = ShapeTree::decode(&blob.part(Part::Shapes)?, layout.columns.len())?;
+        let pages = PageTable::decode(&blob.part(Part::Pages)?, rows, layout.leaves.len(), offset)?;
         let blocks = decode_blocks(&blob.part(Part::Blocks)?, rows)?;
         let directory = Directory::decode(&blob.part(Part::Directory)?, rows)?;
         if directory.len() as u64 != facts.traces {
             return Err("its traces differ in number");
         }
+        let resources = tables::decode_resources(&blob.part(Part::Resources)?)?;
+        let scopes = tables::decode_scopes(&blob.part(Part::Scopes)?)?;
+        let contexts = Contexts::decode(
+            &blob.part(Part::Contexts)?,
+            pages.groups().len(),
+            resources.len(),
+            scopes.len(),
+        )?;
         Ok(Self {
             rows,
-            pages: PageTable::decode(&blob.part(Part::Pages)?, rows, offset)?,
-            blooms: Blooms::decode(&blob.part(Part::Blooms)?, blocks.len())?,
-            resources: tables::decode_resources(&blob.part(Part::Resources)?)?,
-            scopes: tables::decode_scopes(&blob.part(Part::Scopes)?)?,
+            terms: TermIndex::decode(&blob.part(Part::Terms)?, blocks.len() as u32)?,
             operations: tables::decode_operations(&blob.part(Part::Operations)?)?,
             facts,
+            layout,
+            shapes,
+            pages,
             blocks,
             directory,
+            resources,
+            scopes,
+            contexts,
         })
     }
 
@@ -64,14 +84,34 @@ impl Index {
             .iter()
             .map(|(_, o)| o.name.capacity() + size_of::<(Arc<str>, Operation)>())
             .sum();
-        self.pages.memory_bytes()
+        self.layout.memory_bytes()
+            + self.shapes.memory_bytes()
+            + self.pages.memory_bytes()
             + self.blocks.capacity() * size_of::<Block>()
-            + self.blooms.memory_bytes()
+            + self.terms.memory_bytes()
             + self.directory.memory_bytes()
+            + self.contexts.memory_bytes()
             + resources
             + scopes
             + operations
     }
+}
+
+/// All but `format`, which the footer has, and `bytes`, which the file itself has.
+pub(super) fn encode_facts(facts: &Facts) -> Vec<u8> {
+    let mut out = Vec::with_capacity(7 * 8);
+    for number in [
+        facts.spans,
+        facts.traces,
+        facts.start_min,
+        facts.start_max,
+        facts.end_max,
+        facts.sequence_min,
+        facts.sequence_max,
+    ] {
+        put_u64(&mut out, number);
+    }
+    out
 }
 
 fn decode_facts(bytes: &[u8], file_length: u64) -> Parsed<Facts> {
@@ -91,6 +131,16 @@ fn decode_facts(bytes: &[u8], file_length: u64) -> Parsed<Facts> {
     Ok(facts)
 }
 
+pub(super) fn encode_blocks(blocks: &[Block]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(blocks.len() * 20);
+    for block in blocks {
+        put_u64(&mut out, block.start_min);
+        put_varint(&mut out, block.start_max - block.start_min);
+        put_varint(&mut out, block.duration_max);
+    }
+    out
+}
+
 fn decode_blocks(bytes: &[u8], rows: u32) -> Parsed<Vec<Block>> {
     let mut cursor = Cursor::new(bytes);
     let mut blocks = Vec::new();
@@ -98,8 +148,9 @@ fn decode_blocks(bytes: &[u8], rows: u32) -> Parsed<Vec<Block>> {
         let start_min = cursor.u64()?;
         let spread = cursor.varint()?;
         let start_max = start_min.checked_add(spread).ok_or("a block has an absurd start")?;
+        let duration_max = cursor.varint()?;
         let rows = (rows - first_row).min(BLOCK_ROWS as u32);
-        blocks.push(Block { first_row, rows, start_min, start_max });
+        blocks.push(Block { first_row, rows, start_min, start_max, duration_max });
     }
     cursor.finish()?;
     Ok(blocks)

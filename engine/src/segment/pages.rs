@@ -1,6 +1,6 @@
 //! The table of all pages of a file: where each lies, which rows it has, and its CRC-32C. Pages
-//! lie one behind the other from the file's magic to the blob, row group by row group, column by
-//! column, so the table holds lengths and decoding adds them up: no page can lie outside. [`fetch`]
+//! lie one behind the other from the file's magic to the blob, row group by row group, leaf by
+//! leaf, so the table holds lengths and decoding adds them up: no page can lie outside. [`fetch`]
 //! reads the pages that cover some rows in one call and checks each.
 
 use std::ops::Range;
@@ -8,31 +8,29 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::blob::{Cursor, Parsed, put_u32, put_varint};
-use super::column::Encoded;
+use super::codec::Encoded;
 use super::footer::MAGIC;
-use super::schema::Column;
 use crate::world::ReadFile;
 
 /// All pages.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct PageTable {
-    pub(super) groups: Vec<Group>,
-}
-
-/// A row group.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Group {
-    pub(super) rows: Range<u32>,
-    /// By [`Column`].
+    /// Rows of each row group.
+    groups: Vec<Range<u32>>,
+    leaves: usize,
+    /// Leaf by leaf of each group.
     chunks: Vec<Chunk>,
+    /// Chunk by chunk.
+    pages: Vec<Page>,
 }
 
-/// One column of a row group.
+/// One leaf of a row group.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Chunk {
-    dictionary: Option<Place>,
-    /// Without gaps.
-    pages: Vec<Page>,
+struct Chunk {
+    /// Length 0 where there is none.
+    dictionary: Place,
+    compressed: bool,
+    pages: Range<u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +40,7 @@ struct Place {
     crc: u32,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Page {
     place: Place,
     first_row: u32,
@@ -57,22 +55,24 @@ pub(super) struct TableWriter {
 }
 
 impl TableWriter {
-    /// The next row group; its columns follow.
+    /// The next row group; its leaves follow.
     pub(super) fn group(&mut self, rows: usize) {
         self.groups += 1;
         put_varint(&mut self.body, rows as u64);
     }
 
     pub(super) fn chunk(&mut self, encoded: &Encoded) {
-        put_varint(&mut self.body, encoded.dictionary as u64);
-        if encoded.dictionary > 0 {
-            put_u32(&mut self.body, crc32c::crc32c(&encoded.bytes[..encoded.dictionary]));
+        let dictionary = encoded.dictionary as usize;
+        put_varint(&mut self.body, (dictionary as u64) << 1 | u64::from(encoded.compressed));
+        if dictionary > 0 {
+            put_u32(&mut self.body, crc32c::crc32c(&encoded.bytes[..dictionary]));
         }
         put_varint(&mut self.body, encoded.pages.len() as u64);
-        let mut at = encoded.dictionary;
-        for &(length, rows) in &encoded.pages {
-            put_varint(&mut self.body, rows as u64);
-            put_varint(&mut self.body, length as u64);
+        let mut at = dictionary;
+        for page in &encoded.pages {
+            let length = page.length as usize;
+            put_varint(&mut self.body, u64::from(page.rows));
+            put_varint(&mut self.body, u64::from(page.length));
             put_u32(&mut self.body, crc32c::crc32c(&encoded.bytes[at..at + length]));
             at += length;
         }
@@ -87,65 +87,54 @@ impl TableWriter {
 }
 
 impl PageTable {
-    /// The pages must cover `rows` rows and end at `blob`, where the index begins.
-    pub(super) fn decode(bytes: &[u8], rows: u32, blob: u64) -> Parsed<Self> {
+    /// The pages must cover `rows` rows of `leaves` leaves and end at `blob`, where the index
+    /// begins.
+    pub(super) fn decode(bytes: &[u8], rows: u32, leaves: usize, blob: u64) -> Parsed<Self> {
         let mut cursor = Cursor::new(bytes);
-        let count = cursor.count(1)?;
-        let mut groups = Vec::with_capacity(count);
+        // A chunk takes eight bytes at least.
+        let count = cursor.count(leaves.saturating_mul(8))?;
+        let mut table = Self {
+            groups: Vec::with_capacity(count),
+            leaves,
+            chunks: Vec::with_capacity(count * leaves),
+            pages: Vec::new(),
+        };
         let (mut offset, mut row) = (MAGIC.len() as u64, 0u32);
         for _ in 0..count {
-            let end = row.checked_add(cursor.varint_u32()?).ok_or("it has too many rows")?;
-            let mut chunks = Vec::with_capacity(Column::ALL.len());
-            for _ in Column::ALL {
-                chunks.push(Chunk::decode(&mut cursor, &mut offset, row..end)?);
+            let here = cursor.varint_u32()?;
+            let end = row.checked_add(here).filter(|_| here > 0).ok_or("it has no such rows")?;
+            for _ in 0..leaves {
+                table.decode_chunk(&mut cursor, &mut offset, row..end)?;
             }
-            groups.push(Group { rows: row..end, chunks });
+            table.groups.push(row..end);
             row = end;
         }
         cursor.finish()?;
         if row != rows || offset != blob {
             return Err("its pages do not add up");
         }
-        Ok(Self { groups })
+        Ok(table)
     }
 
-    /// The row groups that hold some of `rows`, with those rows.
-    pub(super) fn groups_of(&self, rows: Range<u32>) -> impl Iterator<Item = (&Group, Range<u32>)> {
-        let from = self.groups.partition_point(|group| group.rows.end <= rows.start);
-        self.groups[from..]
-            .iter()
-            .map(move |group| {
-                (group, group.rows.start.max(rows.start)..group.rows.end.min(rows.end))
-            })
-            .take_while(|(_, part)| part.start < part.end)
-    }
-
-    pub(super) fn memory_bytes(&self) -> usize {
-        let chunks = self.groups.iter().flat_map(|group| &group.chunks);
-        chunks.map(|c| size_of::<Chunk>() + c.pages.capacity() * size_of::<Page>()).sum()
-    }
-}
-
-impl Group {
-    pub(super) fn chunk(&self, column: Column) -> &Chunk {
-        // `decode` reads one for every column.
-        &self.chunks[column as usize]
-    }
-}
-
-impl Chunk {
-    fn decode(cursor: &mut Cursor<'_>, offset: &mut u64, rows: Range<u32>) -> Parsed<Self> {
-        let dictionary = match cursor.varint_u32()? {
-            0 => None,
-            length => Some(Place::next(cursor, offset, length)?),
+    fn decode_chunk(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        offset: &mut u64,
+        rows: Range<u32>,
+    ) -> Parsed<()> {
+        let head = cursor.varint()?;
+        let length = u32::try_from(head >> 1).map_err(|_| "a dictionary is absurdly long")?;
+        let dictionary = match length {
+            0 => Place { offset: *offset, length, crc: 0 },
+            length => Place::next(cursor, offset, length)?,
         };
         let count = cursor.count(6)?;
-        let mut pages = Vec::with_capacity(count);
+        let from = self.pages.len() as u32;
         let mut first_row = rows.start;
         for _ in 0..count {
             let (page_rows, length) = (cursor.varint_u32()?, cursor.varint_u32()?);
             let place = Place::next(cursor, offset, length)?;
-            pages.push(Page { place, first_row, rows: page_rows });
+            self.pages.push(Page { place, first_row, rows: page_rows });
             first_row = first_row
                 .checked_add(page_rows)
                 .filter(|&next| page_rows > 0 && next <= rows.end)
@@ -154,14 +143,64 @@ impl Chunk {
         if first_row != rows.end {
             return Err("a column has too few rows");
         }
-        Ok(Self { dictionary, pages })
+        let pages = from..self.pages.len() as u32;
+        self.chunks.push(Chunk { dictionary, compressed: head & 1 == 1, pages });
+        Ok(())
     }
 
-    /// The pages that hold some of `rows`.
-    fn covering(&self, rows: &Range<u32>) -> &[Page] {
-        let from = self.pages.partition_point(|page| page.first_row + page.rows <= rows.start);
-        let to = self.pages.partition_point(|page| page.first_row < rows.end);
-        self.pages.get(from..to).unwrap_or_default()
+    /// Rows of each row group.
+    pub(super) fn groups(&self) -> &[Range<u32>] {
+        &self.groups
+    }
+
+    /// The row groups that hold some of `rows`, with those rows.
+    pub(super) fn groups_of(&self, rows: Range<u32>) -> impl Iterator<Item = (usize, Range<u32>)> {
+        let from = self.groups.partition_point(|group| group.end <= rows.start);
+        (from..self.groups.len())
+            .map(move |at| {
+                let group = &self.groups[at];
+                (at, group.start.max(rows.start)..group.end.min(rows.end))
+            })
+            .take_while(|(_, part)| part.start < part.end)
+    }
+
+    /// Whether the pages of a chunk are zstd.
+    pub(super) fn is_compressed(&self, group: usize, leaf: usize) -> bool {
+        self.chunk(group, leaf).is_some_and(|chunk| chunk.compressed)
+    }
+
+    pub(super) fn has_dictionary(&self, group: usize, leaf: usize) -> bool {
+        self.chunk(group, leaf).is_some_and(|chunk| chunk.dictionary.length > 0)
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.groups.capacity() * size_of::<Range<u32>>()
+            + self.chunks.capacity() * size_of::<Chunk>()
+            + self.pages.capacity() * size_of::<Page>()
+    }
+
+    fn chunk(&self, group: usize, leaf: usize) -> Option<&Chunk> {
+        self.chunks.get(group * self.leaves..(group + 1) * self.leaves)?.get(leaf)
+    }
+
+    fn pages_of(&self, chunk: &Chunk) -> &[Page] {
+        self.pages.get(chunk.pages.start as usize..chunk.pages.end as usize).unwrap_or_default()
+    }
+
+    /// The pages of `chunk` that hold some of `rows`, which are ascending.
+    fn covering(&self, chunk: &Chunk, rows: &[Range<u32>]) -> Vec<Page> {
+        let pages = self.pages_of(chunk);
+        let mut covering = Vec::with_capacity(rows.len());
+        let mut from = 0;
+        for rows in rows {
+            let here = pages.get(from..).unwrap_or_default();
+            from += here.partition_point(|page| page.first_row + page.rows <= rows.start);
+            let here = pages.get(from..).unwrap_or_default();
+            let to = from + here.partition_point(|page| page.first_row < rows.end);
+            covering.extend_from_slice(pages.get(from..to).unwrap_or_default());
+            from = to.max(from);
+        }
+        covering
     }
 }
 
@@ -177,15 +216,22 @@ impl Place {
     }
 }
 
-/// Pages of one column that cover the rows asked for.
+/// Rows of one leaf that are to be read: ascending, and in the group.
+#[derive(Debug, Clone)]
+pub(super) struct Wanted<'a> {
+    pub(super) group: usize,
+    pub(super) leaf: usize,
+    pub(super) rows: &'a [Range<u32>],
+    /// Whether the dictionary page is wanted too, where there is one.
+    pub(super) dictionary: bool,
+}
+
+/// Pages of one leaf that cover the rows asked for.
 #[derive(Debug)]
 pub(super) struct Fetched {
-    /// The dictionary page where there is one, then data pages in order.
-    pub(super) pages: Vec<Bytes>,
-    /// Rows of the pages before the first row asked for.
-    pub(super) skip: usize,
-    /// Rows asked for.
-    pub(super) take: usize,
+    pub(super) dictionary: Option<Bytes>,
+    /// Data pages in order, with the first row and the number of rows of each.
+    pub(super) pages: Vec<(Bytes, u32, u32)>,
 }
 
 /// Why pages did not come.
@@ -195,66 +241,80 @@ pub(super) enum FetchError {
     Damaged(String),
 }
 
-/// Reads the pages that cover these rows of these columns, in one call, and checks each page's
-/// CRC. The row ranges must lie in their chunk's row group.
+/// Reads what is wanted in one call and checks each page's CRC.
 pub(super) fn fetch(
     file: &dyn ReadFile,
-    wanted: &[(&Chunk, Range<u32>)],
+    table: &PageTable,
+    wanted: &[Wanted<'_>],
 ) -> Result<Vec<Fetched>, FetchError> {
-    let covering: Vec<&[Page]> = wanted.iter().map(|(chunk, rows)| chunk.covering(rows)).collect();
+    let places: Vec<(Option<Place>, Vec<Page>)> = wanted
+        .iter()
+        .map(|wanted| match table.chunk(wanted.group, wanted.leaf) {
+            None => (None, Vec::new()),
+            Some(chunk) => {
+                let dictionary = wanted.dictionary && chunk.dictionary.length > 0;
+                (dictionary.then_some(chunk.dictionary), table.covering(chunk, wanted.rows))
+            }
+        })
+        .collect();
     let mut ranges: Vec<Range<u64>> = Vec::new();
-    for place in wanted.iter().zip(&covering).flat_map(|((chunk, _), pages)| places(chunk, pages)) {
+    let all = places.iter().flat_map(|(d, pages)| d.iter().chain(pages.iter().map(|p| &p.place)));
+    for place in all {
         match ranges.last_mut() {
             Some(last) if last.end == place.offset => last.end = place.range().end,
             _ => ranges.push(place.range()),
         }
     }
     let parts = file.read_many(&ranges).map_err(FetchError::Io)?;
-    let parts: Vec<(u64, Bytes)> = ranges.iter().map(|r| r.start).zip(parts).collect();
+    if parts.len() != ranges.len() {
+        return Err(FetchError::Damaged("it came back short".to_owned()));
+    }
+    let mut parts = Parts { ranges: &ranges, bytes: &parts, at: 0 };
     let mut fetched = Vec::with_capacity(wanted.len());
-    for ((chunk, rows), pages) in wanted.iter().zip(covering) {
-        fetched.push(assemble(&parts, chunk, pages, rows)?);
+    for (dictionary, pages) in places {
+        let dictionary = dictionary.map(|place| parts.page(&place)).transpose()?;
+        let mut checked = Vec::with_capacity(pages.len());
+        for page in pages {
+            checked.push((parts.page(&page.place)?, page.first_row, page.rows));
+        }
+        fetched.push(Fetched { dictionary, pages: checked });
     }
     Ok(fetched)
 }
 
-fn places<'a>(chunk: &'a Chunk, pages: &'a [Page]) -> impl Iterator<Item = &'a Place> {
-    chunk.dictionary.iter().chain(pages.iter().map(|page| &page.place))
+/// What came back, in the order in which it was asked for.
+struct Parts<'a> {
+    ranges: &'a [Range<u64>],
+    bytes: &'a [Bytes],
+    /// The part that is being cut.
+    at: usize,
 }
 
-fn assemble(
-    parts: &[(u64, Bytes)],
-    chunk: &Chunk,
-    pages: &[Page],
-    rows: &Range<u32>,
-) -> Result<Fetched, FetchError> {
-    let mut checked = Vec::with_capacity(pages.len() + 1);
-    for place in places(chunk, pages) {
-        checked.push(checked_page(parts, place)?);
+impl Parts<'_> {
+    fn page(&mut self, place: &Place) -> Result<Bytes, FetchError> {
+        let whole = place.range();
+        while self
+            .ranges
+            .get(self.at)
+            .is_some_and(|r| !(r.start <= whole.start && whole.end <= r.end))
+        {
+            self.at += 1;
+        }
+        let page =
+            self.ranges.get(self.at).zip(self.bytes.get(self.at)).and_then(|(range, part)| {
+                let from = usize::try_from(whole.start - range.start).ok()?;
+                let to = from.checked_add(place.length as usize)?;
+                (to <= part.len()).then(|| part.slice(from..to))
+            });
+        let page = page.ok_or_else(|| {
+            FetchError::Damaged(format!("the page at byte {} came back short", place.offset))
+        })?;
+        if crc32c::crc32c(&page) != place.crc {
+            return Err(FetchError::Damaged(format!(
+                "the checksum of the page at byte {} is wrong",
+                place.offset
+            )));
+        }
+        Ok(page)
     }
-    let first = pages.first().map_or(rows.start, |page| page.first_row);
-    Ok(Fetched {
-        pages: checked,
-        skip: rows.start.saturating_sub(first) as usize,
-        take: rows.len(),
-    })
-}
-
-fn checked_page(parts: &[(u64, Bytes)], place: &Place) -> Result<Bytes, FetchError> {
-    let index = parts.partition_point(|(start, _)| *start <= place.offset);
-    let page = index.checked_sub(1).and_then(|index| parts.get(index)).and_then(|(start, part)| {
-        let from = usize::try_from(place.offset - start).ok()?;
-        let to = from.checked_add(place.length as usize)?;
-        (to <= part.len()).then(|| part.slice(from..to))
-    });
-    let page = page.ok_or_else(|| {
-        FetchError::Damaged(format!("the page at byte {} came back short", place.offset))
-    })?;
-    if crc32c::crc32c(&page) != place.crc {
-        return Err(FetchError::Damaged(format!(
-            "the checksum of the page at byte {} is wrong",
-            place.offset
-        )));
-    }
-    Ok(page)
 }

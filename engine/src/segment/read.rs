@@ -1,33 +1,51 @@
-//! An open segment: its index in memory, its pages in the file. Rows flow out; every page is
+//! An open segment: its index in memory, its pages in the file. Batches flow out; every page is
 //! checked before it is decoded. Nothing here writes.
 
+use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parquet::schema::types::SchemaDescPtr;
 
+use super::cache::{Dictionary, DictionaryCache};
+use super::codec::{self, Decoded, PageCursor, Scratch};
+use super::cursors::{Cells, dictionary_of};
 use super::footer::{self, Located, Lost};
 use super::index::Index;
-use super::pages::{FetchError, Group, fetch};
-use super::rows::{self, Fetching};
-use super::schema::{self, Column};
-use super::{Block, Columns, Facts, damaged, fingerprint};
+use super::layout::Fixed;
+use super::pages::{FetchError, Fetched, Wanted, fetch};
+use super::rows::Rows;
+use super::terms::BlockSet;
+use super::{Block, Facts, damaged, fingerprint};
+use crate::batch::{Batch, Level, Projection, Type, What};
 use crate::error::{Error, Result};
 use crate::query::request::Operation;
-use crate::span::{SpanRow, TraceId};
+use crate::span::TraceId;
 use crate::world::ReadFile;
 
-/// Read from the end of a file at once; footers are about 1 KiB a row group.
+/// Read from the end of a file at once: the footer of two or three row groups.
 const TAIL_BYTES: u64 = 32 << 10;
+
+thread_local! {
+    /// A zstd context is dear to make.
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
 
 /// An open segment.
 #[derive(Debug)]
 pub(crate) struct Segment {
     name: String,
     file: Arc<dyn ReadFile>,
-    pub(super) schema: SchemaDescPtr,
     pub(super) index: Index,
+    cache: Arc<DictionaryCache>,
+    /// What the cache knows it by.
+    instance: u64,
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        self.cache.forget(self.instance);
+    }
 }
 
 impl Segment {
@@ -35,7 +53,11 @@ impl Segment {
     ///
     /// # Errors
     /// `Format` for a file of another format, `Corrupted` for a damaged one, both naming it.
-    pub(crate) fn open(file: Arc<dyn ReadFile>, name: &str) -> Result<Segment> {
+    pub(crate) fn open(
+        file: Arc<dyn ReadFile>,
+        name: &str,
+        cache: &Arc<DictionaryCache>,
+    ) -> Result<Segment> {
         let located = locate(&*file, name)?;
         let blob = read_one(&*file, name, located.blob.clone())?;
         if crc32c::crc32c(&blob) != located.blob_crc {
@@ -43,8 +65,8 @@ impl Segment {
         }
         let index = Index::parse(&blob, located.blob.start, file.len())
             .map_err(|what| damaged(name, format_args!("in its index, {what}")))?;
-        let schema = schema::descriptor().map_err(|e| Error::internal(e.to_string()))?;
-        Ok(Segment { name: name.to_owned(), file, schema, index })
+        let instance = cache.instance();
+        Ok(Segment { name: name.to_owned(), file, index, cache: Arc::clone(cache), instance })
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -60,7 +82,7 @@ impl Segment {
         &self.index.facts
     }
 
-    /// What this holds in memory.
+    /// What this holds in memory, dictionaries in the cache apart.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.index.memory_bytes() + self.name.capacity() + size_of::<Self>()
     }
@@ -69,9 +91,9 @@ impl Segment {
         &self.index.blocks
     }
 
-    /// False only where no row of the block has the term.
-    pub(crate) fn may_contain(&self, block: usize, term: u64) -> bool {
-        self.index.blooms.may_contain(block, term)
+    /// The blocks that may have rows with the term; every block that has is among them.
+    pub(crate) fn blocks_of(&self, term: u64) -> BlockSet {
+        self.index.terms.blocks_of(term)
     }
 
     /// Distinct (service, operation), sorted by service and name; names as UTF-8, what is not
@@ -80,8 +102,17 @@ impl Segment {
         &self.index.operations
     }
 
+    /// Attributes that have a column of their own in this file.
+    pub(crate) fn promoted(&self) -> impl Iterator<Item = (Level, &Bytes, Type)> {
+        let ranked = self.index.layout.columns.iter().filter(|column| column.rank.is_some());
+        ranked.filter_map(|column| match &column.what {
+            What::Attribute { level, key, kind } => Some((*level, key, *kind)),
+            What::Field(_) => None,
+        })
+    }
+
     /// All traces as (fingerprint, rows), by fingerprint.
-    pub(crate) fn traces(&self) -> impl Iterator<Item = (u64, Range<u32>)> {
+    pub(crate) fn traces(&self) -> impl Iterator<Item = (u32, Range<u32>)> {
         self.index.directory.iter()
     }
 
@@ -96,70 +127,163 @@ impl Segment {
     /// `Io`, `Corrupted`.
     pub(crate) fn locate(&self, trace: &TraceId) -> Result<Option<Range<u32>>> {
         for rows in self.index.directory.find(fingerprint(trace)) {
-            let first = rows.start..rows.start + 1;
-            let Some((group, first)) = self.index.pages.groups_of(first).next() else { continue };
-            let mut columns = self.fetch(group, first, &[Column::TraceId])?;
-            if columns.fixed::<16>(Column::TraceId)? == [trace.0] {
+            let first = self.read(rows.start..rows.start + 1, &Projection::default())?;
+            if first.trace_id.first() == Some(trace) {
                 return Ok(Some(rows));
             }
         }
         Ok(None)
     }
 
-    /// Rows in order, `sequence` 0; resources and scopes are shared.
+    /// Rows in order; contexts and dictionaries are shared, `sequence` stays empty.
     ///
     /// # Errors
     /// `Io`, `Corrupted`; `Internal` for rows that are not there.
-    pub(crate) fn read(&self, rows: Range<u32>, columns: Columns) -> Result<Vec<SpanRow>> {
-        if rows.start > rows.end || rows.end > self.rows() {
-            return Err(Error::internal(format!(
-                "rows {rows:?} of segment file {}, which has {}",
-                self.name,
-                self.rows()
-            )));
-        }
-        let mut out = Vec::with_capacity(rows.len());
-        for (group, part) in self.index.pages.groups_of(rows) {
-            self.read_group(group, part, columns, &mut out)?;
-        }
-        Ok(out)
+    pub(crate) fn read(&self, rows: Range<u32>, projection: &Projection) -> Result<Batch> {
+        self.read_ranges(std::slice::from_ref(&rows), projection)
     }
 
-    fn read_group(
+    /// As [`Segment::read`] the rows of all ranges, which must be ascending and apart. A page that
+    /// several of them need is read once.
+    ///
+    /// # Errors
+    /// As [`Segment::read`].
+    pub(crate) fn read_ranges(
         &self,
-        group: &Group,
-        rows: Range<u32>,
-        columns: Columns,
-        out: &mut Vec<SpanRow>,
-    ) -> Result<()> {
-        let fetched = self.fetch(group, rows, rows::columns_of(columns))?;
-        fetched.into_rows(columns, out)
+        ranges: &[Range<u32>],
+        projection: &Projection,
+    ) -> Result<Batch> {
+        let mut end = 0;
+        for rows in ranges {
+            if rows.start < end || rows.start > rows.end || rows.end > self.rows() {
+                return Err(Error::internal(format!(
+                    "rows {rows:?} of segment file {}, which has {}",
+                    self.name,
+                    self.rows()
+                )));
+            }
+            end = rows.end;
+        }
+        let mut out = Rows::new(self, projection);
+        let mut parts = ranges.iter().flat_map(|rows| self.index.pages.groups_of(rows.clone()));
+        let mut next = parts.next();
+        while let Some((group, first)) = next {
+            let mut here = vec![first];
+            next = parts.next();
+            while let Some((_, part)) = next.take_if(|(other, _)| *other == group) {
+                here.push(part);
+                next = parts.next();
+            }
+            out.read(group, &here)?;
+        }
+        Ok(out.finish())
     }
 
-    pub(super) fn fetch(
+    /// The cells of these leaves in these rows of a row group.
+    pub(super) fn cells(
         &self,
-        group: &Group,
-        rows: Range<u32>,
-        columns: &[Column],
-    ) -> Result<Fetching<'_>> {
-        let wanted: Vec<_> = columns.iter().map(|&c| (group.chunk(c), rows.clone())).collect();
-        let fetched = fetch(&*self.file, &wanted).map_err(|e| match e {
+        group: usize,
+        leaves: &[usize],
+        rows: &[Range<u32>],
+    ) -> Result<Vec<Cells>> {
+        let known: Vec<Option<Dictionary>> = leaves
+            .iter()
+            .map(|&leaf| match self.index.pages.has_dictionary(group, leaf) {
+                true => self.cache.get(&self.key(group, leaf)),
+                false => None,
+            })
+            .collect();
+        let wanted: Vec<Wanted<'_>> = leaves
+            .iter()
+            .zip(&known)
+            .map(|(&leaf, known)| Wanted { group, leaf, rows, dictionary: known.is_none() })
+            .collect();
+        let fetched = self.fetch(&wanted)?;
+        let mut cells = Vec::with_capacity(leaves.len());
+        for ((&leaf, fetched), known) in leaves.iter().zip(fetched).zip(known) {
+            let decoded = self
+                .decode(group, leaf, rows, &fetched, known)
+                .map_err(|what| self.damaged_leaf(leaf, what))?;
+            cells.push(decoded);
+        }
+        Ok(cells)
+    }
+
+    pub(super) fn fetch(&self, wanted: &[Wanted<'_>]) -> Result<Vec<Fetched>> {
+        fetch(&*self.file, &self.index.pages, wanted).map_err(|e| match e {
             FetchError::Io(e) => io_error(&self.name, e),
             FetchError::Damaged(what) => damaged(&self.name, what),
-        })?;
-        Ok(Fetching::new(self, rows.len(), columns.iter().copied().zip(fetched)))
+        })
+    }
+
+    fn key(&self, group: usize, leaf: usize) -> (u64, u32, u32) {
+        (self.instance, group as u32, leaf as u32)
+    }
+
+    fn decode(
+        &self,
+        group: usize,
+        leaf: usize,
+        rows: &[Range<u32>],
+        fetched: &Fetched,
+        known: Option<Dictionary>,
+    ) -> Result<Cells, &'static str> {
+        let of = self.index.layout.leaves[leaf];
+        let of = codec::Leaf {
+            physical: of.physical(),
+            max_definition: of.max_definition(),
+            max_repetition: of.max_repetition(),
+            compressed: self.index.pages.is_compressed(group, leaf),
+        };
+        SCRATCH.with_borrow_mut(|scratch| {
+            let dictionary = match (known, &fetched.dictionary) {
+                (Some(known), _) => Some(known),
+                (None, None) => None,
+                (None, Some(page)) => {
+                    let dictionary = dictionary_of(codec::dictionary(page, &of, scratch)?);
+                    self.cache.put(self.key(group, leaf), dictionary.clone());
+                    Some(dictionary)
+                }
+            };
+            let mut out = Decoded::default();
+            for (page, first_row, page_rows) in &fetched.pages {
+                let mut cursor = PageCursor::open(page, &of, scratch)?;
+                let mut at = *first_row;
+                let page_end = first_row + page_rows;
+                let from = rows.partition_point(|rows| rows.end <= *first_row);
+                for rows in rows.iter().skip(from).take_while(|rows| rows.start < page_end) {
+                    let (from, to) = (rows.start.max(at), rows.end.min(page_end));
+                    cursor.skip((from - at) as usize)?;
+                    cursor.read((to - from) as usize, &mut out)?;
+                    at = to;
+                }
+            }
+            Cells::of(out, dictionary.as_ref())
+        })
+    }
+
+    /// The cells of a fixed column.
+    pub(super) fn fixed(&self, group: usize, fixed: Fixed, rows: &[Range<u32>]) -> Result<Cells> {
+        let leaf = self.index.layout.fixed(fixed);
+        let mut cells = self.cells(group, &[leaf], rows)?;
+        cells.pop().ok_or_else(|| self.damaged("a column lacks"))
     }
 
     pub(super) fn damaged(&self, what: impl std::fmt::Display) -> Error {
         damaged(&self.name, what)
     }
 
+    pub(super) fn damaged_leaf(&self, leaf: usize, what: &str) -> Error {
+        let of = self.index.layout.leaves.get(leaf);
+        self.damaged(format_args!("column {leaf} ({of:?}): {what}"))
+    }
+
     pub(super) fn file(&self) -> &Arc<dyn ReadFile> {
         &self.file
     }
 
-    pub(super) fn groups_of(&self, rows: Range<u32>) -> impl Iterator<Item = (&Group, Range<u32>)> {
-        self.index.pages.groups_of(rows)
+    pub(super) fn cache(&self) -> &Arc<DictionaryCache> {
+        &self.cache
     }
 }
 
@@ -201,3 +325,6 @@ fn io_error(name: &str, e: std::io::Error) -> Error {
     }
     Error::io("reading segment file", name, e)
 }
+
+#[cfg(test)]
+impl Segment {}

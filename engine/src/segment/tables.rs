@@ -1,7 +1,9 @@
 //! What many rows share, each once: resources, scopes, and the operations (service, name, kind)
-//! that occur. Rows hold ordinals; rows read from a segment share the entries.
+//! that occur. Rows hold ordinals; rows read from a segment share the entries. The columns
+//! `resource` and `scope` hold text for other readers, so each row group has a list that gives
+//! the ordinal of each of its dictionary's entries.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,36 +12,7 @@ use super::blob::{Cursor, Parsed, put_bytes, put_varint};
 use crate::query::request::Operation;
 use crate::span::{ResourceContext, ScopeContext, SpanKind};
 
-/// Gives equal things one ordinal, in the order of first sight. Things are compared by address
-/// first: rows mostly share them.
-#[derive(Debug)]
-pub(super) struct Interner<'a, T> {
-    by_address: HashMap<*const T, i32>,
-    by_value: HashMap<&'a T, i32>,
-    pub(super) things: Vec<&'a T>,
-}
-
-impl<T> Default for Interner<'_, T> {
-    fn default() -> Self {
-        Self { by_address: HashMap::new(), by_value: HashMap::new(), things: Vec::new() }
-    }
-}
-
-impl<'a, T: Eq + std::hash::Hash> Interner<'a, T> {
-    pub(super) fn ordinal(&mut self, thing: &'a Arc<T>) -> i32 {
-        let things = &mut self.things;
-        let by_value = &mut self.by_value;
-        // A row number fits 31 bits, so an ordinal does.
-        *self.by_address.entry(Arc::as_ptr(thing)).or_insert_with(|| {
-            *by_value.entry(thing).or_insert_with(|| {
-                things.push(thing);
-                (things.len() - 1) as i32
-            })
-        })
-    }
-}
-
-pub(super) fn encode_resources(resources: &[&ResourceContext]) -> Vec<u8> {
+pub(super) fn encode_resources(resources: &[Arc<ResourceContext>]) -> Vec<u8> {
     let mut out = Vec::new();
     put_varint(&mut out, resources.len() as u64);
     for resource in resources {
@@ -64,7 +37,7 @@ pub(super) fn decode_resources(bytes: &Bytes) -> Parsed<Vec<Arc<ResourceContext>
     Ok(resources)
 }
 
-pub(super) fn encode_scopes(scopes: &[&ScopeContext]) -> Vec<u8> {
+pub(super) fn encode_scopes(scopes: &[Arc<ScopeContext>]) -> Vec<u8> {
     let mut out = Vec::new();
     put_varint(&mut out, scopes.len() as u64);
     scopes.iter().for_each(|scope| put_bytes(&mut out, &scope.bytes));
@@ -80,6 +53,55 @@ pub(super) fn decode_scopes(bytes: &Bytes) -> Parsed<Vec<Arc<ScopeContext>>> {
     }
     cursor.finish()?;
     Ok(scopes)
+}
+
+/// For each row group and each entry of its dictionaries of resources and scopes, the ordinal.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Contexts {
+    pub(super) groups: Vec<[Vec<u32>; 2]>,
+}
+
+impl Contexts {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        for ordinals in self.groups.iter().flatten() {
+            put_varint(&mut out, ordinals.len() as u64);
+            ordinals.iter().for_each(|&ordinal| put_varint(&mut out, ordinal.into()));
+        }
+        out
+    }
+
+    /// Ordinals must be below the `resources` and `scopes` there are.
+    pub(super) fn decode(
+        bytes: &[u8],
+        groups: usize,
+        resources: usize,
+        scopes: usize,
+    ) -> Parsed<Self> {
+        let mut cursor = Cursor::new(bytes);
+        let mut read = |limit: usize| -> Parsed<Vec<u32>> {
+            let count = cursor.count(1)?;
+            let mut ordinals = Vec::with_capacity(count);
+            for _ in 0..count {
+                let ordinal = cursor.varint_u32()?;
+                if ordinal as usize >= limit {
+                    return Err("a row group has a resource or scope that is not listed");
+                }
+                ordinals.push(ordinal);
+            }
+            Ok(ordinals)
+        };
+        let mut decoded = Vec::with_capacity(groups);
+        for _ in 0..groups {
+            decoded.push([read(resources)?, read(scopes)?]);
+        }
+        cursor.finish()?;
+        Ok(Self { groups: decoded })
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.groups.iter().flatten().map(|ordinals| ordinals.capacity() * 4 + 24).sum()
+    }
 }
 
 /// Service, name and OTLP number of the kind.

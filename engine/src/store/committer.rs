@@ -10,10 +10,10 @@ use std::sync::mpsc::{Receiver, SyncSender};
 use bytes::Bytes;
 
 use super::{Ingested, Shared};
+use crate::batch::Batch;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::Event;
 use crate::limits::GROUP_BYTES_MAX;
-use crate::span::SpanRow;
 use crate::tenancy::Tenancy;
 use crate::wal::writer::{Entry, Failure, LogWriter};
 
@@ -24,7 +24,7 @@ pub(super) struct Pending {
     pub(super) tenancy: Tenancy,
     pub(super) dropped: Vec<u32>,
     pub(super) payload: Bytes,
-    pub(super) rows: Vec<SpanRow>,
+    pub(super) batch: Batch,
     /// Memory it is charged for.
     pub(super) bytes: u64,
     pub(super) outcome: Ingested,
@@ -41,7 +41,7 @@ impl Pending {
 
 /// What the log's thread is told.
 pub(super) enum Commit {
-    Export(Pending),
+    Export(Box<Pending>),
     /// Frames below this sequence are sealed.
     Trim(u64),
     /// Answered when everything queued before is.
@@ -59,12 +59,12 @@ pub(super) fn run(shared: &Shared, mut log: LogWriter, queue: &Receiver<Commit>)
             Commit::Barrier(reply) => drop(reply.send(Ok(()))),
             Commit::Export(first) => {
                 let mut bytes = first.payload.len();
-                let mut group = vec![first];
+                let mut group = vec![*first];
                 while bytes < GROUP_BYTES_MAX && next.is_none() {
                     match queue.try_recv() {
                         Ok(Commit::Export(one)) => {
                             bytes += one.payload.len();
-                            group.push(one);
+                            group.push(*one);
                         }
                         Ok(other) => next = Some(other),
                         Err(_) => break,
@@ -107,16 +107,17 @@ fn append(shared: &Shared, log: &mut LogWriter, group: &mut [Pending]) -> Result
         batches: group.len() as u64,
         bytes: group.iter().map(|p| p.payload.len() as u64).sum(),
     });
-    let mut rows: BTreeMap<Tenancy, Vec<SpanRow>> = BTreeMap::new();
+    let mut batches: BTreeMap<Tenancy, Vec<Batch>> = BTreeMap::new();
     let mut last = first;
     for (sequence, one) in (first..).zip(group) {
-        one.rows.iter_mut().for_each(|row| row.sequence = sequence);
-        rows.entry(one.tenancy.clone()).or_default().append(&mut one.rows);
+        let mut batch = std::mem::take(&mut one.batch);
+        batch.sequence.fill(sequence);
+        batches.entry(one.tenancy.clone()).or_default().push(batch);
         last = sequence;
     }
     let state = shared.views.publish(|state| {
-        for (tenancy, rows) in rows {
-            state.head.add(&tenancy, rows, arrival);
+        for (tenancy, batches) in batches {
+            state.head.add(&tenancy, batches, arrival);
         }
         state.sequence = last;
     });

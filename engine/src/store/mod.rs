@@ -18,14 +18,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::catalog::listing::SegmentInfo;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::Event;
 use crate::limits::INGEST_BYTES_MAX;
 use crate::options::Options;
-use crate::otlp::walk::{Interner, Refused};
-use crate::otlp::walk0 as walk;
-use crate::query::{Counters, View};
-use crate::span::SpanRow;
+use crate::otlp::walk::{self, Interner, Refused};
+use crate::query::work::{Counts, Work};
+use crate::reads::View;
+use crate::segment::DictionaryCache;
 use crate::tenancy::Tenancy;
 use crate::view::Views;
 use crate::world::World;
@@ -98,6 +99,8 @@ pub struct Stats {
     pub oldest_span: u64,
     /// Rows looked at by queries since open.
     pub spans_scanned: u64,
+    /// What reads did since open.
+    pub reads: Counts,
     /// False from the first failed log write on.
     pub write_available: bool,
     /// Bytes free on the volume.
@@ -111,7 +114,10 @@ pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) views: Views,
     interner: Interner,
-    counters: Arc<Counters>,
+    /// Decoded dictionaries of all segments.
+    cache: Arc<DictionaryCache>,
+    /// What all reads did.
+    reads: Arc<Work>,
     /// Bytes of Exports that wait for the log.
     pending_bytes: AtomicU64,
     head_bytes: AtomicU64,
@@ -199,9 +205,10 @@ impl Store {
             catalog_bytes: AtomicU64::new(opened.catalog.bytes()),
             views: Views::new(opened.state),
             interner: opened.interner,
+            cache: opened.cache,
             world,
             options,
-            counters: Arc::default(),
+            reads: Arc::default(),
             pending_bytes: AtomicU64::new(0),
             wal_batches: AtomicU64::new(0),
             duplicate_spans: AtomicU64::new(0),
@@ -259,7 +266,7 @@ impl Store {
         match self.admit(tenancy, otlp) {
             Err(error) => done(Err(error)),
             // Nothing to store: nothing to wait for.
-            Ok(pending) if pending.rows.is_empty() => done(Ok(pending.outcome)),
+            Ok(pending) if pending.batch.rows() == 0 => done(Ok(pending.outcome)),
             Ok(mut pending) => {
                 pending.done = Some(Box::new(done));
                 self.enqueue(pending);
@@ -286,23 +293,22 @@ impl Store {
         let walked = walk::admit(&otlp, &shared.interner)?;
         let now = shared.world.clock.now();
         let started = |test: &dyn Fn(u64) -> bool| {
-            walked.rows.iter().filter(|r| test(r.start)).count() as u64
+            walked.batch.start.iter().filter(|start| test(**start)).count() as u64
         };
         let outcome = Ingested {
-            accepted: walked.rows.len() as u64,
+            accepted: walked.batch.rows() as u64,
             late: started(&|start| start < now.saturating_sub(LATE)),
             future: started(&|start| start > now.saturating_add(FUTURE)),
             rejected: rejections(&walked.refused),
         };
-        let rows_bytes = walked.rows.len() * size_of::<SpanRow>();
-        let bytes = (otlp.len() + walked.rewritten_bytes + rows_bytes) as u64;
+        let bytes = (otlp.len() + walked.batch.memory_bytes()) as u64;
         shared.check_memory(bytes)?;
         Ok(Pending {
             tenancy: tenancy.clone(),
             dropped: walked.refused.iter().map(|r| r.ordinal).collect(),
             bytes,
             payload: otlp,
-            rows: walked.rows,
+            batch: walked.batch,
             outcome,
             done: None,
         })
@@ -311,7 +317,7 @@ impl Store {
     fn enqueue(&self, pending: Pending) {
         let bytes = pending.bytes;
         self.owner.shared.pending_bytes.fetch_add(bytes, Ordering::AcqRel);
-        let refused = match self.owner.commits.try_send(Commit::Export(pending)) {
+        let refused = match self.owner.commits.try_send(Commit::Export(Box::new(pending))) {
             Ok(()) => return,
             Err(TrySendError::Full(refused)) => (refused, busy("the log's queue is full")),
             Err(TrySendError::Disconnected(refused)) => (refused, closed()),
@@ -325,7 +331,7 @@ impl Store {
     /// One consistent state; everything asked of it answers from the same spans.
     pub fn view(&self) -> View {
         let shared = &self.owner.shared;
-        View::new(shared.views.current(), Arc::clone(&shared.counters))
+        View::new(shared.views.current(), Arc::clone(&shared.reads))
     }
 
     /// Seals every head now and returns when the segments are in the catalog.
@@ -334,6 +340,34 @@ impl Store {
     /// The seal's; the log still holds what it would have sealed.
     pub fn flush(&self) -> Result<()> {
         self.ask(Task::Flush)
+    }
+
+    /// [`Store::flush`], then waits until no background work is due: the log has let go of what
+    /// is sealed. Exports that arrive meanwhile are not waited for.
+    ///
+    /// # Errors
+    /// As [`Store::flush`].
+    pub fn settle(&self) -> Result<()> {
+        self.flush()?;
+        // The log's thread has the trim in its queue when the seal is answered.
+        let (reply, answer) = mpsc::sync_channel(1);
+        self.owner.commits.send(Commit::Barrier(reply)).map_err(|_| closed())?;
+        answer.recv().unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// The segments of this moment's catalog.
+    pub fn segments(&self) -> Vec<SegmentInfo> {
+        self.owner.shared.views.current().catalog.state.listing()
+    }
+
+    /// SQL for DuckDB that makes a view `spans` over the tenancy's segments of this moment, every
+    /// attribute included; `None` where nothing is sealed. `directory` is where this store's data
+    /// directory is for whoever runs the SQL.
+    ///
+    /// # Errors
+    /// `Invalid` where the directory's name cannot stand in SQL.
+    pub fn duckdb_view(&self, tenancy: &Tenancy, directory: &Path) -> Result<Option<String>> {
+        crate::duckdb::view_of(&self.owner.shared.views.current().catalog, tenancy, directory)
     }
 
     /// Removes everything of every tenancy; returns when it is durable and invisible.
@@ -398,11 +432,13 @@ impl Store {
             segments: state.catalog.all().count() as u64,
             segment_bytes: sum(&|s| s.entry.facts.bytes),
             segment_spans: sum(&|s| s.entry.facts.spans),
-            segment_memory_bytes: sum(&|s| s.segment.memory_bytes() as u64),
+            segment_memory_bytes: sum(&|s| s.segment.memory_bytes() as u64)
+                + shared.cache.memory_bytes() as u64,
             catalog_bytes: load(&shared.catalog_bytes),
             duplicate_spans: load(&shared.duplicate_spans),
             oldest_span: state.catalog.all().map(|s| s.entry.facts.start_min).min().unwrap_or(0),
-            spans_scanned: shared.counters.spans_scanned(),
+            spans_scanned: shared.reads.counts().rows_scanned,
+            reads: shared.reads.counts(),
             write_available: shared.write_available.load(Ordering::Acquire),
             disk_free: shared.world.files.free_space().map_or(0, |(free, _)| free),
         }
@@ -488,14 +524,35 @@ mod tests {
         }
     }
 
+    const ONE_SPAN: &[u8] =
+        b"\x0a\x22\x12\x20\x12\x1e\x0a\x10ABCDEFGHIJKLMNOP\x12\x08abcdefgh\x2a\x00";
+
+    #[test]
+    fn a_settled_store_has_everything_in_listed_segments_and_an_empty_log() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path(), Options::default()).unwrap();
+        store.settle().unwrap();
+        assert_eq!(store.segments(), []);
+        let idle = store.stats().wal_bytes;
+        store.ingest(&Tenancy::default(), Bytes::from_static(ONE_SPAN)).unwrap();
+        assert!(store.stats().wal_bytes > idle);
+        store.settle().unwrap();
+        let stats = store.stats();
+        assert_eq!((stats.head_spans, stats.wal_oldest, stats.wal_bytes), (0, 0, idle));
+        let [segment] = store.segments().try_into().unwrap();
+        assert_eq!((segment.spans, segment.traces), (1, 1));
+        assert_eq!((segment.start_min, segment.partition.as_str()), (0, "1970-01-01T00"));
+        assert_eq!(segment.tenancy, "default/default");
+        let file = directory.path().join(&segment.name);
+        assert_eq!(file.metadata().unwrap().len(), segment.bytes);
+    }
+
     #[test]
     fn a_writing_thread_that_panics_closes_the_gate() {
         let directory = tempfile::tempdir().unwrap();
         let options = Options { observer: Arc::new(Saboteur), ..Options::default() };
         let store = Store::open(directory.path(), options).unwrap();
-        let otlp: &[u8] =
-            b"\x0a\x22\x12\x20\x12\x1e\x0a\x10ABCDEFGHIJKLMNOP\x12\x08abcdefgh\x2a\x00";
-        let ingest = || store.ingest(&Tenancy::default(), Bytes::from_static(otlp));
+        let ingest = || store.ingest(&Tenancy::default(), Bytes::from_static(ONE_SPAN));
         ingest().unwrap();
         assert!(store.flush().is_err());
         // The flush is answered by the thread's unwinding, perhaps before its latch.

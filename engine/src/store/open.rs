@@ -3,8 +3,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use crate::catalog::partition::WIDTH_DEFAULT;
 use crate::catalog::state::CatalogState;
 use crate::catalog::store::CatalogStore;
@@ -13,8 +11,8 @@ use crate::events::Event;
 use crate::formats::DIRECTORY;
 use crate::head::Head;
 use crate::options::Options;
-use crate::otlp::walk::Interner;
-use crate::otlp::walk0 as walk;
+use crate::otlp::walk::{self, Interner};
+use crate::segment::DictionaryCache;
 use crate::view::{CatalogView, LiveSegment, State};
 use crate::wal::frame::Frame;
 use crate::wal::recover::{self, Mode};
@@ -30,6 +28,12 @@ pub(super) struct Opened {
     pub(super) log: LogWriter,
     pub(super) interner: Interner,
     pub(super) next_segment: u64,
+    pub(super) cache: Arc<DictionaryCache>,
+}
+
+/// A sixteenth of the memory goes to decoded dictionaries.
+fn cache_bytes(options: &Options) -> usize {
+    usize::try_from(options.memory_limit / 16).unwrap_or(usize::MAX)
 }
 
 pub(super) fn open(world: &World, options: &Options) -> Result<Opened> {
@@ -40,16 +44,17 @@ pub(super) fn open(world: &World, options: &Options) -> Result<Opened> {
     let fresh = || CatalogState::new(format!("w{:08x}", dice.roll() as u32), WIDTH_DEFAULT);
     let catalog = CatalogStore::open(Arc::clone(files), fresh)?;
     let known = Arc::clone(catalog.state());
+    let cache = Arc::new(DictionaryCache::new(cache_bytes(options)));
     let segments = known
         .segments
         .values()
-        .map(|entry| LiveSegment::open(files, entry.clone()))
+        .map(|entry| LiveSegment::open(files, entry.clone(), &cache))
         .collect::<Result<Vec<_>>>()?;
     let next_segment = remove_orphans(&**files, &known)?;
     let (head, interner, log, sequence) = replay(world, options, &known, &mut dice)?;
     let catalog_view = Arc::new(CatalogView::new(known, segments));
     let state = State { head, catalog: catalog_view, sequence };
-    Ok(Opened { state, catalog, log, interner, next_segment })
+    Ok(Opened { state, catalog, log, interner, next_segment, cache })
 }
 
 /// Reads every frame above what is sealed into a head.
@@ -67,13 +72,11 @@ fn replay(
         if frame.head.sequence <= own.replay_above(&frame.tenancy) {
             return Ok(());
         }
-        // A copy, so that the log file's own bytes do not stay in memory.
-        let payload = Bytes::copy_from_slice(&frame.payload);
-        let mut rows = walk::replay(&payload, &frame.dropped, &interner)?;
-        rows.iter_mut().for_each(|row| row.sequence = frame.head.sequence);
+        let mut batch = walk::replay(&frame.payload, &frame.dropped, &interner)?;
+        batch.sequence.fill(frame.head.sequence);
         batches += 1;
-        spans += rows.len() as u64;
-        head.add(&frame.tenancy, rows, frame.head.arrival);
+        spans += batch.rows() as u64;
+        head.add(&frame.tenancy, vec![batch], frame.head.arrival);
         Ok(())
     };
     let observer = &*options.observer;

@@ -10,15 +10,15 @@ use std::time::Duration;
 
 use super::Shared;
 use super::committer::Commit;
+use crate::batch::Batch;
 use crate::catalog::edit::Change;
+use crate::catalog::registry::RegisteredColumn;
 use crate::catalog::state::{CatalogState, SegmentEntry};
 use crate::catalog::store::CatalogStore;
 use crate::error::{Error, Result};
 use crate::events::Event;
-use crate::query::terms::Terms;
 use crate::seal::{self, Part, Reason};
-use crate::segment;
-use crate::span::SpanRow;
+use crate::segment::{self, Input};
 use crate::tenancy::Tenancy;
 use crate::view::{CatalogView, LiveSegment};
 
@@ -48,6 +48,8 @@ pub(super) struct Sealer<'a> {
 /// Segments written and not yet in the catalog.
 struct Written {
     entries: Vec<SegmentEntry>,
+    /// Columns that they are the first to have.
+    columns: Vec<RegisteredColumn>,
     duplicates: u64,
 }
 
@@ -106,19 +108,20 @@ impl<'a> Sealer<'a> {
         let state = self.shared.views.publish(|state| state.head.begin_seal(tenancy));
         let through = state.sequence;
         let Some(head) = state.head.get(tenancy) else { return Ok(()) };
-        let rows: Vec<SpanRow> =
-            head.sealing().iter().flat_map(|chunk| chunk.rows.iter().cloned()).collect();
+        let chunks: Vec<&Batch> = head.sealing().iter().map(|chunk| chunk.batch()).collect();
         let width = state.catalog.state.partition_width;
-        let (parts, duplicates) = seal::plan(rows, state.catalog.segments(tenancy), width)?;
-        drop(state);
-        let spans = parts.iter().map(|p| p.rows.len() as u64).sum();
-        let mut entries = Vec::with_capacity(parts.len());
-        if let Err(error) = self.write(tenancy, parts, &mut entries) {
-            self.discard(&entries);
+        let (parts, duplicates) = seal::plan(&chunks, state.catalog.segments(tenancy), width)?;
+        let spans = parts.iter().map(|p| p.order.len() as u64).sum();
+        let mut written = Written { entries: Vec::new(), columns: Vec::new(), duplicates };
+        if let Err(error) = self.write(tenancy, &chunks, parts, &mut written) {
+            self.discard(&written.entries);
             return Err(error);
         }
+        drop(chunks);
+        drop(state);
+        let entries = &written.entries;
         let (segments, bytes) = (entries.len() as u64, entries.iter().map(|e| e.facts.bytes).sum());
-        self.adopt(tenancy, through, Written { entries, duplicates })?;
+        self.adopt(tenancy, through, written)?;
         self.shared.options.observer.observe(&Event::Sealed {
             tenancy: tenancy.to_string(),
             reason: reason.word(),
@@ -135,13 +138,22 @@ impl<'a> Sealer<'a> {
     fn write(
         &mut self,
         tenancy: &Tenancy,
+        chunks: &[&Batch],
         parts: Vec<Part>,
-        entries: &mut Vec<SegmentEntry>,
+        written: &mut Written,
     ) -> Result<()> {
-        for Part { partition, rows } in parts {
-            let mut terms = Terms::default();
-            let built = segment::build(&rows, &mut |row, give| terms.of_row(row, give))?;
-            drop(rows);
+        let mut registry = self.catalog.state().columns.clone();
+        for Part { partition, order } in parts {
+            let built = segment::build(&Input {
+                sources: chunks,
+                order: &order,
+                registry: &registry,
+                sequences: None,
+            })?;
+            for column in built.columns {
+                registry.add(&column)?;
+                written.columns.push(column);
+            }
             let state = self.catalog.state();
             let name = state.segment_name(tenancy, partition, self.next_segment);
             self.next_segment += 1;
@@ -152,7 +164,7 @@ impl<'a> Sealer<'a> {
             };
             put().map_err(|e| Error::io("writing segment", &name, e))?;
             let (tenancy, facts) = (tenancy.clone(), built.facts);
-            entries.push(SegmentEntry { name, tenancy, partition, facts });
+            written.entries.push(SegmentEntry { name, tenancy, partition, facts });
         }
         Ok(())
     }
@@ -171,7 +183,7 @@ impl<'a> Sealer<'a> {
         let opened: Vec<Arc<LiveSegment>> = written
             .entries
             .iter()
-            .map(|entry| LiveSegment::open(files, entry.clone()))
+            .map(|entry| LiveSegment::open(files, entry.clone(), &self.shared.cache))
             .collect::<Result<_>>()?;
         let current = self.shared.views.current();
         let unsealed = current.head.oldest_sequence_without(tenancy).unwrap_or(u64::MAX);
@@ -179,7 +191,8 @@ impl<'a> Sealer<'a> {
         drop(current);
         let writer = self.catalog.state().writer.clone();
         let mut changes: Vec<Change> =
-            written.entries.into_iter().map(|segment| Change::AddSegment { segment }).collect();
+            written.columns.into_iter().map(|column| Change::AddColumn { column }).collect();
+        changes.extend(written.entries.into_iter().map(|segment| Change::AddSegment { segment }));
         let tenancy_sealed = Change::SealedThrough {
             tenancy: tenancy.clone(),
             writer: writer.clone(),

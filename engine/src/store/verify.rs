@@ -2,14 +2,18 @@
 //! frame of the log. Changes nothing; needs the directory's lock, so no server may run on it.
 
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use super::directory;
 use crate::catalog::store::inspect;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Event, Observer};
+use crate::segment::DictionaryCache;
 use crate::view::LiveSegment;
 use crate::wal::recover::{Mode, recover};
+
+/// Decoded dictionaries kept while one segment is read.
+const CACHE_BYTES: usize = 16 << 20;
 
 /// Something wrong with one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,8 +80,10 @@ pub fn verify(path: impl AsRef<Path>) -> Result<VerifyReport> {
         }
         Err(error) => return Err(error),
     };
+    let cache = Arc::new(DictionaryCache::new(CACHE_BYTES));
     for entry in state.iter().flat_map(|s| s.segments.values()) {
-        let checked = LiveSegment::open(files, entry.clone()).and_then(|s| s.segment.verify());
+        let checked =
+            LiveSegment::open(files, entry.clone(), &cache).and_then(|s| s.segment.verify());
         match checked {
             Ok(()) => {
                 report.segments += 1;

@@ -1,7 +1,13 @@
-//! The admin port: health, readiness, metrics, purge. Listens before recovery and until the very
-//! end, so that an operator can always ask. Small GET requests flow in, text flows out; nothing
-//! here blocks an async thread, and nothing changes data unless it was allowed at start.
+//! The admin port: health, readiness, metrics, and the verbs of an administrator on this machine
+//! (`verbs`, behind the guard `local`). Listens before recovery and until the very end, so that an
+//! operator can always ask. Small requests flow in, text flows out; nothing here blocks an async
+//! thread, and no span is removed unless that was allowed at start.
 
+mod ask;
+mod local;
+mod verbs;
+
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -15,6 +21,8 @@ use spanlake::{Stats, Store};
 use crate::life::state::{Phase, State};
 use crate::life::watchdog::Pulse;
 use crate::telemetry::Metrics;
+pub(crate) use ask::Ask;
+pub use verbs::Turns;
 
 /// How long a scrape waits for the engine's figures before it answers with the last ones.
 const STATS_PATIENCE: Duration = Duration::from_secs(2);
@@ -30,8 +38,12 @@ pub struct Admin {
     pub pulse: Arc<Pulse>,
     /// The store, once it is open.
     pub store: OnceLock<Store>,
+    /// The data directory, absolute.
+    pub data_dir: PathBuf,
     /// Whether `POST /purge` is served.
     pub allow_purge: bool,
+    /// Who may work on a verb now.
+    pub turns: Turns,
 }
 
 /// The admin port's pages.
@@ -42,6 +54,7 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/purge", post(purge).get(purge_by_get))
+        .merge(verbs::router())
         .fallback(nothing_here)
         .with_state(admin)
 }
@@ -53,6 +66,11 @@ spanlake admin
   GET  /readyz?check=write   503 too where the store cannot write
   GET  /metrics              Prometheus
   POST /purge                removes every span; only with --allow-purge
+
+on this machine only (127.0.0.1, ::1):
+  POST /explain              how a search is answered; its JSON is the body, ?format=json
+  GET  /segments             the segments, JSON; ?format=duckdb = SQL of a view over them
+  POST /flush                seals every head; ?wait=true returns when no background work is due
 ";
 
 async fn index() -> &'static str {
@@ -79,7 +97,7 @@ async fn readyz(Shared(admin): Shared<Arc<Admin>>, uri: Uri) -> (StatusCode, Str
     match now.phase {
         Phase::Recovering => (NOT_READY, recovering(admin.state.progress())),
         Phase::Draining => (NOT_READY, "draining: the server is shutting down\n".to_owned()),
-        Phase::Serving => match check(&uri) {
+        Phase::Serving => match parameter(&uri, "check") {
             None | Some("write") if now.writable => (StatusCode::OK, "ready\n".to_owned()),
             None => (StatusCode::OK, "ready to read; the log cannot be written\n".to_owned()),
             Some("write") => {
@@ -93,9 +111,10 @@ async fn readyz(Shared(admin): Shared<Arc<Admin>>, uri: Uri) -> (StatusCode, Str
     }
 }
 
-/// The value of `check=` in the query, if there is one.
-fn check(uri: &Uri) -> Option<&str> {
-    uri.query()?.split('&').find_map(|pair| pair.strip_prefix("check="))
+/// The value of `name=` in the query, if there is one; ours need no decoding.
+fn parameter<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
+    let pairs = uri.query()?.split('&');
+    pairs.filter_map(|pair| pair.split_once('=')).find(|(held, _)| *held == name).map(|(_, v)| v)
 }
 
 fn recovering((done, total): (u64, u64)) -> String {
@@ -163,7 +182,9 @@ mod tests {
             metrics: Arc::default(),
             pulse: Arc::default(),
             store: OnceLock::new(),
+            data_dir: PathBuf::new(),
             allow_purge,
+            turns: Turns::default(),
         })
     }
 

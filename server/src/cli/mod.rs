@@ -55,6 +55,12 @@ enum Command {
     Traces(eyes::TracesArgs),
     /// Draw one trace as a waterfall
     Trace(eyes::TraceArgs),
+    /// Run a search and tell how it was answered and what that cost
+    Explain(eyes::ExplainArgs),
+    /// List the segments: spans, bytes and times of each file
+    Segments(eyes::SegmentsArgs),
+    /// Seal what is in memory into segments now
+    Flush(eyes::FlushArgs),
     /// Check or print the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -83,18 +89,15 @@ pub fn main() -> ExitCode {
 /// Verbs whose names are promised and whose code is not written.
 const RESERVED: &[&str] = &[
     "stats",
-    "segments",
     "retention",
     "delete",
     "hold",
     "compact",
-    "flush",
     "snapshot",
     "restore",
     "export",
     "import",
     "repair",
-    "explain",
     "sql",
     "support-bundle",
 ];
@@ -114,6 +117,9 @@ fn dispatch(command: Command) -> ExitCode {
         Command::Services(args) => eyes::services(args),
         Command::Traces(args) => eyes::traces(args),
         Command::Trace(args) => eyes::trace(args),
+        Command::Explain(args) => eyes::explain(args),
+        Command::Segments(args) => eyes::segments(args),
+        Command::Flush(args) => eyes::flush(args),
         Command::Config(command) => config::run(command),
         Command::Verify(args) => verify::run(&args),
         Command::Version(args) => version::run(&args),

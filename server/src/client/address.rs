@@ -19,6 +19,11 @@ impl Address {
         &self.0
     }
 
+    /// `host:port`.
+    pub fn authority(&self) -> &str {
+        self.0.strip_prefix("http://").unwrap_or(&self.0)
+    }
+
     /// A port of this machine.
     pub fn local(port: u16) -> Self {
         Self(format!("http://127.0.0.1:{port}"))
@@ -41,16 +46,26 @@ impl FromStr for Address {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        Self::parse(text, PORT)
+    }
+}
+
+impl Address {
+    /// Reads what people type; `default` is the port where they name none.
+    ///
+    /// # Errors
+    /// A sentence that shows the right form.
+    pub fn parse(text: &str, default: u16) -> Result<Self, String> {
         let wrong = || {
             format!(
-                "{text:?} is not a server's address; write for instance localhost:{PORT} or http://host:{PORT}"
+                "{text:?} is not a server's address; write for instance localhost:{default} or http://host:{default}"
             )
         };
         if text.to_ascii_lowercase().starts_with("https://") {
             return Err("TLS is not supported; write http://".to_owned());
         }
         let authority = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
-        let (host, port) = split(authority).ok_or_else(wrong)?;
+        let (host, port) = split(authority, default).ok_or_else(wrong)?;
         let host_ok = !host.contains(['/', '@', '?', '#', ' ']);
         let uri = format!("http://{host}:{port}");
         if !host_ok || uri.parse::<http::Uri>().is_err() {
@@ -61,12 +76,12 @@ impl FromStr for Address {
 }
 
 /// Host (IPv6 in brackets) and port.
-fn split(authority: &str) -> Option<(String, u16)> {
+fn split(authority: &str, default: u16) -> Option<(String, u16)> {
     if authority.is_empty() {
         return None;
     }
     if authority.parse::<std::net::Ipv6Addr>().is_ok() {
-        return Some((format!("[{authority}]"), PORT));
+        return Some((format!("[{authority}]"), default));
     }
     if let Some(port) = authority.strip_prefix(':') {
         return Some(("127.0.0.1".to_owned(), port.parse().ok()?));
@@ -75,7 +90,7 @@ fn split(authority: &str) -> Option<(String, u16)> {
         Some((host, port)) if !host.ends_with(':') && !port.ends_with(']') => {
             Some((host.to_owned(), port.parse().ok()?))
         }
-        _ => Some((authority.to_owned(), PORT)),
+        _ => Some((authority.to_owned(), default)),
     }
 }
 

@@ -6,7 +6,8 @@
 use std::path::{Path, PathBuf};
 
 use spanlake::{
-    Cancel, Operation, Options, Store, Tenancy, TraceId, TraceQuery, TraceStream, TraceSummary,
+    Cancel, Explanation, Operation, Options, SegmentInfo, Store, Tenancy, TraceId, TraceQuery,
+    TraceStream, TraceSummary,
 };
 
 use super::assemble::{Assembler, Found};
@@ -56,6 +57,24 @@ impl Embedded {
 
     pub(super) fn summaries(&self, query: &TraceQuery) -> Result<Vec<TraceSummary>, Failure> {
         Ok(self.store.view().find_summaries(&self.tenancy, query, &Cancel::new())?)
+    }
+
+    pub(super) fn explain(&self, query: &TraceQuery) -> Result<Explanation, Failure> {
+        Ok(self.store.view().explain(&self.tenancy, query)?)
+    }
+
+    pub(super) fn segments(&self) -> Vec<SegmentInfo> {
+        self.store.segments()
+    }
+
+    pub(super) fn duckdb(&self) -> Result<Option<String>, Failure> {
+        let directory = std::path::absolute(&self.path)
+            .map_err(|e| Failure::failed(format!("{}: {e}", self.path.display())))?;
+        Ok(self.store.duckdb_view(&self.tenancy, &directory)?)
+    }
+
+    pub(super) fn settle(&self) -> Result<(), Failure> {
+        Ok(self.store.settle()?)
     }
 
     pub(super) fn trace(&self, id: TraceId) -> Result<Option<Trace>, Failure> {

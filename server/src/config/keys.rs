@@ -145,6 +145,13 @@ pub const KEYS: &[Key] = &[
         None,
         "Cap for the whole process; a percentage is of the cgroup's limit or of RAM",
     ),
+    key(
+        "query.slow_threshold",
+        Kind::Duration,
+        "1s",
+        None,
+        "Time from which a question is logged as slow, with its plan and cost; 0 = never",
+    ),
     key("retention.time", Kind::Duration, "7d", None, "Age at which spans expire; 0 = keep all"),
     key(
         "retention.max_bytes",

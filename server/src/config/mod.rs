@@ -89,6 +89,8 @@ pub struct Config {
     pub allow_purge: bool,
     /// `memory.limit`.
     pub memory_limit: MemoryLimit,
+    /// `query.slow_threshold`; zero = off.
+    pub slow_query: Duration,
     /// `retention.*`.
     pub retention: Retention,
     /// `shutdown.timeout`.
@@ -158,6 +160,7 @@ impl Config {
                 Some(Value::Percent(percent)) => MemoryLimit::Percent(*percent),
                 _ => MemoryLimit::Percent(60),
             },
+            slow_query: read.duration("query.slow_threshold"),
             retention: read.retention(),
             shutdown_timeout: read.duration("shutdown.timeout"),
             log_level: read.text("log.level"),

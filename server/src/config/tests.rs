@@ -83,6 +83,7 @@ fn every_key_reaches_the_config_from_every_source() {
         ("admin.endpoint", "[::1]:4"),
         ("admin.allow_purge", "true"),
         ("memory.limit", "1GiB"),
+        ("query.slow_threshold", "250ms"),
         ("retention.time", "0"),
         ("retention.max_bytes", "5GiB"),
         ("retention.max_disk_percent", "50%"),
@@ -123,6 +124,7 @@ fn every_key_reaches_the_config_from_every_source() {
             },
             allow_purge: true,
             memory_limit: MemoryLimit::Bytes(1 << 30),
+            slow_query: Duration::from_millis(250),
             retention: Retention {
                 time: None,
                 max_bytes: Some(5 << 30),

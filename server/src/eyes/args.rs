@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use spanlake::{AttributeEquals, SEARCH_DEPTH_MAX, TraceId, TraceQuery};
 
 use super::time::{parse_duration, parse_moment};
-use crate::client::Place;
+use crate::client::{AdminPlace, Place};
 
 const SERVICES_JSON: &str = "\
 JSON (moments: strings of ns since 1970; *_nano: integers):
@@ -21,6 +21,18 @@ All conditions must hold on one span of the trace.
 JSON (moments: strings of ns since 1970; *_nano: integers; ids: hex):
   {\"traces\": [{trace_id, root_service, root_operation, start_unix_nano, duration_nano, spans,
     errors, orphans, services: [{name, spans, errors}]}]}";
+
+const EXPLAIN_JSON: &str = "\
+The search is run, and how it was answered is told. All conditions must hold on one span.
+
+JSON: {predicate, required: [...], start: [from, to], duration_min, head: [chunks, rows],
+  segments: [{name, rows, fate, terms: [[term, blocks]]}], found, nanos, counts: {name: count}};
+  more names may come.";
+
+const SEGMENTS_JSON: &str = "\
+JSON (moments: strings of ns since 1970):
+  {\"segments\": [{name, tenancy, partition, spans, traces, bytes, min_start_unix_nano,
+    max_start_unix_nano, max_end_unix_nano}]}";
 
 const TRACE_JSON: &str = "\
 JSON (moments: strings of ns since 1970; *_nano: integers; ids: hex; bytes: base64):
@@ -57,6 +69,53 @@ pub struct ServicesArgs {
 pub struct TracesArgs {
     #[command(flatten)]
     pub(crate) place: Place,
+    #[command(flatten)]
+    pub(crate) search: SearchArgs,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `spanlake explain`
+#[derive(Debug, Args)]
+#[command(after_help = EXPLAIN_JSON)]
+pub struct ExplainArgs {
+    #[command(flatten)]
+    pub(crate) place: AdminPlace,
+    #[command(flatten)]
+    pub(crate) search: SearchArgs,
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `spanlake segments`
+#[derive(Debug, Args)]
+#[command(after_help = SEGMENTS_JSON)]
+pub struct SegmentsArgs {
+    #[command(flatten)]
+    pub(crate) place: AdminPlace,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print SQL that makes DuckDB's view `spans` over these files, every attribute included
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) duckdb: bool,
+}
+
+/// `spanlake flush`
+#[derive(Debug, Args)]
+pub struct FlushArgs {
+    #[command(flatten)]
+    pub(crate) place: AdminPlace,
+    /// Return when no background work is due
+    #[arg(long)]
+    pub(crate) wait: bool,
+}
+
+/// What to search for.
+#[derive(Debug, Args)]
+pub(crate) struct SearchArgs {
     /// A span of this service
     #[arg(long, value_name = "NAME")]
     service: Option<String>,
@@ -85,9 +144,6 @@ pub struct TracesArgs {
     #[arg(long, value_name = "TRACES", default_value_t = 20,
         value_parser = clap::value_parser!(u32).range(1..=SEARCH_DEPTH_MAX as i64))]
     limit: u32,
-    /// Print JSON instead of a table
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 /// `spanlake trace`
@@ -118,7 +174,7 @@ enum Status {
     Unset,
 }
 
-impl TracesArgs {
+impl SearchArgs {
     /// The question, asked at `now`.
     ///
     /// # Errors
@@ -136,6 +192,7 @@ impl TracesArgs {
             start_max: moment("--until", &self.until)?,
             duration_min: self.min_duration,
             duration_max: self.max_duration,
+            filter: None,
             limit: self.limit as usize,
         };
         ordered(query.start_min, query.start_max, "--since is after --until")?;
@@ -211,7 +268,7 @@ mod tests {
     fn query(flags: &str) -> Result<TraceQuery, String> {
         let words = std::iter::once("traces").chain(flags.split_whitespace());
         let parsed = Traces::try_parse_from(words).map_err(|e| e.to_string())?;
-        parsed.args.query(7_200_000_000_000)
+        parsed.args.search.query(7_200_000_000_000)
     }
 
     fn pair(key: &str, value: &str) -> AttributeEquals {
@@ -235,6 +292,7 @@ mod tests {
                 duration_min: Some(1_500_000_000),
                 duration_max: Some(120_000_000_000),
                 limit: 5,
+                ..TraceQuery::default()
             })
         );
         assert_eq!(query(""), Ok(TraceQuery { limit: 20, ..TraceQuery::default() }));

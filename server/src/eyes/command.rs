@@ -10,9 +10,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use spanlake::TraceQuery;
 
 use super::services::{Operations, Sample};
-use super::text::harmless_json;
+use super::text::{clean_lines, harmless_json};
 use super::waterfall::{ROWS_DEFAULT, Scope};
-use super::{Look, ServicesArgs, TraceArgs, TracesArgs, json, waterfall};
+use super::{
+    ExplainArgs, FlushArgs, Look, SegmentsArgs, ServicesArgs, TraceArgs, TracesArgs, json,
+    waterfall,
+};
 use crate::cli::exit;
 use crate::client::{Failure, Source};
 
@@ -55,7 +58,7 @@ pub(crate) async fn sample(source: &mut Source, limit: usize) -> Result<Sample, 
 
 /// Runs `spanlake traces`.
 pub fn traces(args: TracesArgs) -> ExitCode {
-    let query = match args.query(now()) {
+    let query = match args.search.query(now()) {
         Ok(query) => query,
         Err(wrong) => return complain(&Failure::usage(wrong)),
     };
@@ -83,6 +86,50 @@ pub fn trace(args: TraceArgs) -> ExitCode {
         let scope = Scope { rows, attributes: args.attributes };
         print(&waterfall::draw(&trace, scope, Look::of_stdout()))
     })
+}
+
+/// Runs `spanlake explain`.
+pub fn explain(args: ExplainArgs) -> ExitCode {
+    let query = match args.search.query(now()) {
+        Ok(query) => query,
+        Err(wrong) => return complain(&Failure::usage(wrong)),
+    };
+    run(async move {
+        let told = args.place.open()?.explain(&query, args.json).await?;
+        match args.json {
+            true => print(&harmless_json(&told)),
+            false => print(&harmless(&told)),
+        }
+    })
+}
+
+/// Runs `spanlake segments`.
+pub fn segments(args: SegmentsArgs) -> ExitCode {
+    run(async move {
+        let steward = args.place.open()?;
+        if args.duckdb {
+            // As it is: the engine writes what a terminal would act on as numbers.
+            return print(&steward.duckdb().await?);
+        }
+        let rows = steward.segments().await?;
+        if args.json {
+            return print_json(&super::segments::json(rows));
+        }
+        print(&super::segments::draw(&rows, Look::of_stdout()))
+    })
+}
+
+/// Runs `spanlake flush`.
+pub fn flush(args: FlushArgs) -> ExitCode {
+    run(async move {
+        let told = args.place.open()?.flush(args.wait).await?;
+        print(&harmless(&told))
+    })
+}
+
+/// A text of several lines as a terminal may have it.
+fn harmless(text: &str) -> String {
+    clean_lines(text).into_iter().map(|line| line + "\n").collect()
 }
 
 /// Nanoseconds since 1970 by this machine's clock.

@@ -1,4 +1,5 @@
-//! What people and scripts see of the stored traces: `spanlake services`, `traces` and `trace`.
+//! What people and scripts see of the stored traces and how they are stored: `spanlake services`,
+//! `traces`, `trace`, `explain`, `segments`, and `flush`.
 //!
 //! The commands (`command`, and its flags in `args`) fetch data through [`crate::client`]; the
 //! renderers below are pure functions from that data to text, one file a picture, so that the
@@ -12,6 +13,7 @@ mod json;
 mod model;
 mod otlp;
 pub(crate) mod paint;
+pub(crate) mod segments;
 pub(crate) mod services;
 mod table;
 pub(crate) mod text;
@@ -23,9 +25,9 @@ pub(crate) mod waterfall;
 #[cfg(test)]
 mod fixture;
 
-pub use args::{ServicesArgs, TraceArgs, TracesArgs};
+pub use args::{ExplainArgs, FlushArgs, SegmentsArgs, ServicesArgs, TraceArgs, TracesArgs};
 pub(crate) use command::{complain, now, print, sample};
-pub use command::{services, trace, traces};
+pub use command::{explain, flush, segments, services, trace, traces};
 pub use model::Trace;
 pub(crate) use model::{TraceBuilder, trace_id_of};
 pub(crate) use otlp::TracesData;

@@ -21,7 +21,7 @@ impl Capabilities for CapabilitiesDoor {
             without_service_name: true,
             same_span_conjunction: true,
             filter: None,
-            paginated: false,
+            paginated: true,
             span_search: false,
             span_sorting: false,
         };

@@ -22,13 +22,15 @@ impl DependencyReader for DependencyDoor {
         &self,
         request: Request<GetDependenciesRequest>,
     ) -> Result<Response<GetDependenciesResponse>, Status> {
-        let question = self.0.question("get_dependencies");
+        let mut question = self.0.question("get_dependencies");
         let tenancy = tenancy(request.metadata().as_ref())?;
         let (start, end) = window(request.get_ref())?;
+        question.about(format!("calls of spans that start in {start:?}..{end:?} ns"));
         let found = self
             .0
             .ask(&question, move |view, cancel| view.dependencies(&tenancy, start, end, &cancel))
             .await?;
+        question.found(found.len());
         question.answered();
         let dependencies = found
             .into_iter()

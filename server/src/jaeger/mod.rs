@@ -11,6 +11,7 @@ mod query;
 mod reader;
 mod summaries;
 mod time;
+mod token;
 
 pub use capabilities::CapabilitiesDoor;
 pub use dependencies::DependencyDoor;

@@ -3,19 +3,35 @@
 //! little.
 
 use prost::Message as _;
-use spanlake::{AttributeEquals, SEARCH_DEPTH_DEFAULT, SEARCH_DEPTH_MAX, TraceQuery};
+use spanlake::{AttributeEquals, Cursor, SEARCH_DEPTH_DEFAULT, SEARCH_DEPTH_MAX, TraceQuery};
 use spanlake_proto::jaeger::storage::v2::{KeyValue, Pagination, TraceQueryParameters};
 
-use super::filter;
 use super::time::{Bound, bound, duration};
+use super::{filter, token};
 use crate::status::Refusal;
 
 /// A search, translated.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Search {
     pub(super) query: TraceQuery,
     /// True where the caller asked for more traces than one search returns.
     pub(super) cut: bool,
+    /// The page asked for; `None` where the caller wants no pages.
+    pub(super) page: Option<Asked>,
+}
+
+/// One page of a search; its size is the query's limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Asked {
+    /// Where the page before it ended; `None` for the first page.
+    pub(super) after: Option<Cursor>,
+}
+
+impl Search {
+    /// The token with which the next page is asked for; empty where there is none.
+    pub(super) fn token(&self, next: Option<Cursor>) -> String {
+        next.map_or_else(String::new, |cursor| token::write(&self.query, cursor))
+    }
 }
 
 /// Whether the search may be asked in pages.
@@ -23,8 +39,8 @@ pub(super) struct Search {
 pub(super) enum Pages {
     /// `FindTraces`: its answer has no place for a token.
     Never,
-    /// The others: one page, no further one.
-    One,
+    /// The others.
+    Served,
 }
 
 /// Translates a search.
@@ -58,9 +74,14 @@ pub(super) fn search(
         start_max,
         duration_min,
         duration_max,
+        filter: None,
         limit,
     };
-    Ok(Search { query, cut })
+    let page = match &parameters.pagination {
+        Some(pagination) => Some(Asked { after: token::read(&query, &pagination.page_token)? }),
+        None => None,
+    };
+    Ok(Search { query, cut, page })
 }
 
 fn named(name: String) -> Option<String> {
@@ -93,16 +114,10 @@ fn page(pagination: &Pagination, search_depth: i32, pages: Pages) -> Result<u32,
         "page_size must be at least 1"
     } else if search_depth != 0 {
         "search_depth must be 0 beside it"
-    } else if !pagination.page_token.is_empty() {
-        // The proto says INVALID_ARGUMENT, and UNIMPLEMENTED would make Jaeger pull whole traces.
-        return Err(Refusal::invalid(
-            "invalid pagination: this version gives no page tokens, so it did not give this one",
-        )
-        .reason("PAGINATION_UNSUPPORTED"));
     } else {
         return Ok(pagination.page_size);
     };
-    Err(Refusal::invalid(format!("invalid pagination: {fault}")).reason("PAGINATION_INVALID"))
+    Err(token::invalid(fault))
 }
 
 /// The bounds; a window in which no span can lie becomes an inverted one.
@@ -132,7 +147,7 @@ mod tests {
     use super::*;
 
     fn ok(parameters: TraceQueryParameters) -> Search {
-        search(Some(parameters), Pages::One).unwrap()
+        search(Some(parameters), Pages::Served).unwrap()
     }
 
     fn reason(parameters: TraceQueryParameters, pages: Pages) -> Option<&'static str> {
@@ -151,7 +166,8 @@ mod tests {
             duration_max: nothing,
             ..TraceQueryParameters::default()
         };
-        assert_eq!(ok(sent), Search { query: TraceQuery::default(), cut: false });
+        let expected = Search { query: TraceQuery::default(), cut: false, page: None };
+        assert_eq!(ok(sent), expected);
     }
 
     #[test]
@@ -176,6 +192,7 @@ mod tests {
             duration_min: Some(3 * second),
             duration_max: Some(4 * second),
             limit: 20,
+            ..TraceQuery::default()
         };
         assert_eq!(ok(sent).query, expected);
     }
@@ -240,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_are_one_and_their_rules_hold() {
+    fn pages_keep_their_rules() {
         let paged = |page_size, token: &str, search_depth| TraceQueryParameters {
             search_depth,
             pagination: Some(Pagination { page_size, page_token: token.into() }),
@@ -249,10 +266,28 @@ mod tests {
         assert_eq!(ok(paged(7, "", 0)).query.limit, 7);
         let large = ok(paged(u32::MAX, "", 0));
         assert_eq!((large.query.limit, large.cut), (10_000, false));
-        assert_eq!(reason(paged(0, "", 0), Pages::One), Some("PAGINATION_INVALID"));
-        assert_eq!(reason(paged(7, "", 1), Pages::One), Some("PAGINATION_INVALID"));
-        assert_eq!(reason(paged(7, "", 0), Pages::Never), Some("PAGINATION_INVALID"));
-        assert_eq!(reason(paged(7, "token", 0), Pages::One), Some("PAGINATION_UNSUPPORTED"));
+        for (sent, pages) in [
+            (paged(0, "", 0), Pages::Served),
+            (paged(7, "", 1), Pages::Served),
+            (paged(7, "", -1), Pages::Served),
+            (paged(7, "", 0), Pages::Never),
+            (paged(7, "token", 0), Pages::Served),
+        ] {
+            assert_eq!(reason(sent, pages), Some("PAGINATION_INVALID"));
+        }
+
+        let first = ok(paged(7, "", 0));
+        assert_eq!(first.page, Some(Asked { after: None }));
+        let end = Cursor { newest_match: 5, trace_id: spanlake::TraceId([3; 16]) };
+        let next = ok(paged(8, &first.token(Some(end)), 0));
+        assert_eq!(next.page, Some(Asked { after: Some(end) }));
+        assert_eq!(first.token(None), "");
+        let other = TraceQueryParameters {
+            service_name: "shop".into(),
+            ..paged(7, &first.token(Some(end)), 0)
+        };
+        let refusal = search(Some(other), Pages::Served).unwrap_err();
+        assert!(refusal.message.contains("different query"), "{}", refusal.message);
     }
 
     #[test]
@@ -261,7 +296,7 @@ mod tests {
             filter: Some(Call::default()),
             ..TraceQueryParameters::default()
         };
-        assert_eq!(reason(sent, Pages::One), Some("FILTER_INVALID"));
-        assert!(search(None, Pages::One).unwrap_err().message.contains("no query"));
+        assert_eq!(reason(sent, Pages::Served), Some("FILTER_INVALID"));
+        assert!(search(None, Pages::Served).unwrap_err().message.contains("no query"));
     }
 }

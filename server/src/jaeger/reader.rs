@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use spanlake::{Cancel, SpanKind, Tenancy, TraceId, View};
+use spanlake::{Cancel, Cursor, Page, SpanKind, Tenancy, TraceId, TraceQuery, View};
 use spanlake_proto::jaeger::storage::v2::{
     FindSpansRequest, FindSpansResponse, FindTraceIDsRequest, FindTraceIDsResponse,
     FindTraceSummariesRequest, FindTraceSummariesResponse, FindTracesRequest, FoundTraceId,
@@ -17,9 +17,9 @@ use tokio_stream::{Stream, StreamExt as _};
 use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status};
 
-use super::query::{Pages, Search, search};
+use super::query::{Asked, Pages, Search, search};
 use super::summaries::batches;
-use crate::service::{Chunks, Service, tenancy};
+use crate::service::{Chunks, Question, Service, tenancy};
 use crate::status::Refusal;
 
 /// The door for traces.
@@ -27,6 +27,39 @@ use crate::status::Refusal;
 pub struct TraceReaderDoor(pub Arc<Service>);
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// The two forms in which the engine gives the same results.
+struct Read<T> {
+    whole: fn(&View, &Tenancy, &TraceQuery, &Cancel) -> spanlake::Result<Vec<T>>,
+    page: ReadPage<T>,
+}
+
+type ReadPage<T> =
+    fn(&View, &Tenancy, &TraceQuery, Option<Cursor>, &Cancel) -> spanlake::Result<Page<T>>;
+
+impl TraceReaderDoor {
+    /// The results of a search or of one page of it, with the next page's token.
+    async fn paged<T: Send + 'static>(
+        &self,
+        question: &mut Question,
+        tenancy: Tenancy,
+        search: &Search,
+        read: Read<T>,
+    ) -> Result<(Vec<T>, String), Refusal> {
+        question.about(search.query.outline());
+        let (query, asked) = (search.query.clone(), search.page);
+        let read = move |view: &View, cancel: Cancel| match asked {
+            Some(Asked { after }) => (read.page)(view, &tenancy, &query, after, &cancel),
+            None => {
+                let found = (read.whole)(view, &tenancy, &query, &cancel)?;
+                Ok(Page { found, next: None })
+            }
+        };
+        let Page { found, next } = self.0.ask(question, read).await?;
+        question.found(found.len());
+        Ok((found, search.token(next)))
+    }
+}
 
 /// Metadata of an answer whose `search_depth` was cut, with the depth that held.
 const DEPTH_HEADER: &str = "x-spanlake-search-depth";
@@ -42,9 +75,10 @@ impl TraceReader for TraceReaderDoor {
         &self,
         request: Request<GetTracesRequest>,
     ) -> Result<Response<Self::GetTracesStream>, Status> {
-        let question = self.0.question("get_traces");
+        let mut question = self.0.question("get_traces");
         let tenancy = tenancy(request.metadata().as_ref())?;
         let ids = trace_ids(&request.get_ref().query)?;
+        question.about(format!("{} traces by id", ids.len()));
         let read = move |view: &View, cancel| Ok(view.get_traces(&tenancy, ids, cancel));
         let chunks = self.0.stream(question, read).await?;
         Ok(Response::new(raw(chunks)))
@@ -54,9 +88,10 @@ impl TraceReader for TraceReaderDoor {
         &self,
         request: Request<FindTracesRequest>,
     ) -> Result<Response<Self::FindTracesStream>, Status> {
-        let question = self.0.question("find_traces");
+        let mut question = self.0.question("find_traces");
         let (metadata, _, message) = request.into_parts();
         let (tenancy, search) = asked(metadata.as_ref(), || search(message.query, Pages::Never))?;
+        question.about(search.query.outline());
         let query = search.query.clone();
         let read = move |view: &View, cancel: Cancel| view.find_traces(&tenancy, &query, &cancel);
         let chunks = self.0.stream(question, read).await?;
@@ -74,14 +109,16 @@ impl TraceReader for TraceReaderDoor {
         &self,
         request: Request<FindTraceIDsRequest>,
     ) -> Result<Response<FindTraceIDsResponse>, Status> {
-        let question = self.0.question("find_trace_ids");
+        let mut question = self.0.question("find_trace_ids");
         let (metadata, _, message) = request.into_parts();
-        let (tenancy, search) = asked(metadata.as_ref(), || search(message.query, Pages::One))?;
-        let query = search.query.clone();
-        let found = self
-            .0
-            .ask(&question, move |view, cancel| view.find_trace_ids(&tenancy, &query, &cancel))
-            .await?;
+        let (tenancy, search) = asked(metadata.as_ref(), || search(message.query, Pages::Served))?;
+        let read = Read {
+            whole: |view, tenancy, query, cancel| view.find_trace_ids(tenancy, query, cancel),
+            page: |view, tenancy, query, after, cancel| {
+                view.page_trace_ids(tenancy, query, after, cancel)
+            },
+        };
+        let (found, next_page_token) = self.paged(&mut question, tenancy, &search, read).await?;
         question.answered();
         // Start and end are hints; without them a reader looks everywhere, which is always right.
         let trace_ids = found
@@ -92,7 +129,7 @@ impl TraceReader for TraceReaderDoor {
                 end: None,
             })
             .collect();
-        let answer = FindTraceIDsResponse { trace_ids, next_page_token: String::new() };
+        let answer = FindTraceIDsResponse { trace_ids, next_page_token };
         Ok(told(&search, answer))
     }
 
@@ -100,17 +137,19 @@ impl TraceReader for TraceReaderDoor {
         &self,
         request: Request<FindTraceSummariesRequest>,
     ) -> Result<Response<Self::FindTraceSummariesStream>, Status> {
-        let question = self.0.question("find_trace_summaries");
+        let mut question = self.0.question("find_trace_summaries");
         let (metadata, _, message) = request.into_parts();
-        let (tenancy, search) = asked(metadata.as_ref(), || search(message.query, Pages::One))?;
-        let query = search.query.clone();
-        let found = self
-            .0
-            .ask(&question, move |view, cancel| view.find_summaries(&tenancy, &query, &cancel))
-            .await?;
+        let (tenancy, search) = asked(metadata.as_ref(), || search(message.query, Pages::Served))?;
+        let read = Read {
+            whole: |view, tenancy, query, cancel| view.find_summaries(tenancy, query, cancel),
+            page: |view, tenancy, query, after, cancel| {
+                view.page_summaries(tenancy, query, after, cancel)
+            },
+        };
+        let (found, token) = self.paged(&mut question, tenancy, &search, read).await?;
         question.answered();
         let answers: Self::FindTraceSummariesStream =
-            Box::pin(tokio_stream::iter(batches(found).map(Ok)));
+            Box::pin(tokio_stream::iter(batches(found, token).map(Ok)));
         Ok(told(&search, answers))
     }
 
@@ -118,9 +157,11 @@ impl TraceReader for TraceReaderDoor {
         &self,
         request: Request<GetServicesRequest>,
     ) -> Result<Response<GetServicesResponse>, Status> {
-        let question = self.0.question("get_services");
+        let mut question = self.0.question("get_services");
         let tenancy = tenancy(request.metadata().as_ref())?;
+        question.about("all services");
         let services = self.0.ask(&question, move |view, _| view.services(&tenancy)).await?;
+        question.found(services.len());
         question.answered();
         Ok(Response::new(GetServicesResponse { services }))
     }
@@ -129,15 +170,17 @@ impl TraceReader for TraceReaderDoor {
         &self,
         request: Request<GetOperationsRequest>,
     ) -> Result<Response<GetOperationsResponse>, Status> {
-        let question = self.0.question("get_operations");
+        let mut question = self.0.question("get_operations");
         let tenancy = tenancy(request.metadata().as_ref())?;
         let GetOperationsRequest { service, span_kind } = request.into_inner();
         if service.is_empty() {
             return Err(Refusal::invalid("the request names no service").into());
         }
         let kind = kind(&span_kind)?;
+        question.about("the operations of a service");
         let found =
             self.0.ask(&question, move |view, _| view.operations(&tenancy, &service, kind)).await?;
+        question.found(found.len());
         question.answered();
         let operations = found
             .into_iter()

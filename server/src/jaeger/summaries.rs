@@ -10,9 +10,10 @@ const BATCH_BYTES: usize = 1 << 20;
 /// Summaries of one batch: the first ones arrive early.
 const BATCH_SUMMARIES: usize = 256;
 
-/// The batches of an answer, in order; none is empty.
+/// The batches of an answer, in order; none is empty. The last one carries the token.
 pub(super) fn batches(
     summaries: Vec<spanlake::TraceSummary>,
+    token: String,
 ) -> impl Iterator<Item = FindTraceSummariesResponse> {
     let mut rest = summaries.into_iter().map(message).peekable();
     std::iter::from_fn(move || {
@@ -26,10 +27,10 @@ pub(super) fn batches(
             }
             batch.extend(rest.next());
         }
-        (!batch.is_empty()).then(|| FindTraceSummariesResponse {
-            summaries: batch,
-            next_page_token: String::new(),
-        })
+        let last = rest.peek().is_none();
+        let next_page_token = if last { token.clone() } else { String::new() };
+        (!batch.is_empty())
+            .then_some(FindTraceSummariesResponse { summaries: batch, next_page_token })
     })
 }
 
@@ -85,12 +86,15 @@ mod tests {
     fn batches_are_bounded_in_number_and_bytes_and_lose_nothing() {
         for (count, name_bytes, batch_max) in [(1000, 1, 256), (30, 100_000, 10), (3, 2 << 20, 1)] {
             let all: Vec<_> = (0..count).map(|n| summary(n, name_bytes)).collect();
-            let batches: Vec<_> = batches(all.clone()).collect();
+            let batches: Vec<_> = batches(all.clone(), "next".into()).collect();
+            let (last, others) = batches.split_last().unwrap();
+            assert_eq!(last.next_page_token, "next");
+            assert!(others.iter().all(|batch| batch.next_page_token.is_empty()));
             let sizes = batches.iter().map(|b| b.summaries.len());
             assert_eq!(sizes.max(), Some(batch_max));
             let out: Vec<_> = batches.into_iter().flat_map(|b| b.summaries).collect();
             assert_eq!(out, all.into_iter().map(message).collect::<Vec<_>>());
         }
-        assert_eq!(batches(vec![]).count(), 0, "nothing found is an empty stream");
+        assert_eq!(batches(vec![], String::new()).count(), 0, "nothing found is an empty stream");
     }
 }

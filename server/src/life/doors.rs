@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tonic::service::Routes;
 use tonic::transport::Server;
 
-use super::listen::Listeners;
+use super::listen::{Listeners, Peer};
 
 /// Told once: close.
 pub(super) type Closing = watch::Receiver<bool>;
@@ -38,10 +38,11 @@ pub(super) fn serve_grpc(listeners: Listeners, routes: Routes, closing: Closing)
     })
 }
 
-/// Serves HTTP until it is told to close.
+/// Serves HTTP until it is told to close; handlers can ask who the [`Peer`] is.
 pub(super) fn serve_http(listeners: Listeners, router: Router, closing: Closing) -> JoinHandle<()> {
     tokio::spawn(async move {
-        let server = axum::serve(listeners, router).with_graceful_shutdown(told(closing));
+        let service = router.into_make_service_with_connect_info::<Peer>();
+        let server = axum::serve(listeners, service).with_graceful_shutdown(told(closing));
         if let Err(error) = server.await {
             tracing::error!(%error, "an HTTP port stopped serving");
         }

@@ -11,6 +11,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::extract::connect_info::Connected;
+use axum::serve::IncomingStream;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_stream::Stream;
 
@@ -208,6 +210,16 @@ impl axum::serve::Listener for Listeners {
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
         self.addresses.first().copied().ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
+    }
+}
+
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub SocketAddr);
+
+impl Connected<IncomingStream<'_, Listeners>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Listeners>) -> Self {
+        Self(*stream.remote_addr())
     }
 }
 

@@ -2,6 +2,7 @@
 //! admin door; [`Opening::open`] recovers the store and opens the others; [`Server::stop`] closes
 //! them in the order that loses nothing. `serve` and `demo` both live through these three.
 
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -69,7 +70,9 @@ impl Opening {
             metrics,
             pulse: Arc::new(Pulse::default()),
             store: OnceLock::new(),
+            data_dir: absolute(&config.data_dir)?,
             allow_purge: config.allow_purge,
+            turns: admin::Turns::default(),
         });
         let (closing, closing_admin) = (watch::Sender::new(false), watch::Sender::new(false));
         let admin_door = match ports.admin.take() {
@@ -98,6 +101,7 @@ impl Opening {
         let volume = measured.map_err(|error| Fault::failed(error.to_string()))?;
         let limits = Limits {
             export_bytes: usize::try_from(common.budget.exports).unwrap_or(usize::MAX),
+            slow_query: common.config.slow_query,
             ..Limits::default()
         };
         let meter = Arc::clone(&common.admin.metrics);
@@ -229,6 +233,12 @@ impl Server {
         }
         report(closed, started.elapsed())
     }
+}
+
+/// Where the data directory is for others on this machine.
+fn absolute(data_dir: &Path) -> Result<PathBuf, Fault> {
+    std::path::absolute(data_dir)
+        .map_err(|error| Fault::failed(format!("{}: {error}", data_dir.display())))
 }
 
 /// Tells gRPC health every change of the condition, until the server is gone.

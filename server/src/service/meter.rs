@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use spanlake::Counts;
+
 /// Listens to what passes the waist; must be quick and must not block.
 pub trait Meter: fmt::Debug + Send + Sync + 'static {
     /// Spans that are durable and visible, by transport (`grpc`, `http`).
@@ -21,6 +23,8 @@ pub trait Meter: fmt::Debug + Send + Sync + 'static {
     fn skewed_spans(&self, direction: &'static str, spans: u64);
     /// One question ended.
     fn query(&self, operation: &'static str, ok: bool, seconds: f64);
+    /// What its reads did.
+    fn query_work(&self, work: &Counts);
     /// A question begins.
     fn query_started(&self);
     /// It is over, whatever the answer.
@@ -42,6 +46,7 @@ impl Meter for NoMeter {
     fn late_spans(&self, _: u64) {}
     fn skewed_spans(&self, _: &'static str, _: u64) {}
     fn query(&self, _: &'static str, _: bool, _: f64) {}
+    fn query_work(&self, _: &Counts) {}
     fn query_started(&self) {}
     fn query_finished(&self) {}
     fn returned_spans(&self, _: u64) {}

@@ -6,6 +6,7 @@ use std::future::Future as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use spanlake::{Cancel, TraceChunk, TraceStream, View};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
@@ -39,7 +40,7 @@ impl Stream for Fate {
 impl Service {
     /// A question begins; its metrics end when the [`Question`] is dropped.
     pub fn question(&self, operation: &'static str) -> Question {
-        Question::new(Arc::clone(&self.meter), operation)
+        Question::new(Arc::clone(&self.meter), Arc::clone(&self.slow), operation)
     }
 
     /// Asks the newest view on a blocking thread. Dropping the future throws the cancel switch,
@@ -90,9 +91,13 @@ impl Service {
         mut traces: TraceStream,
         sender: mpsc::Sender<TraceChunk>,
     ) -> Result<bool, Refusal> {
+        let mut last = None;
         loop {
             // Room first, work second: no thread waits for a client.
-            let room = match tokio::time::timeout(self.limits.stall, sender.reserve()).await {
+            let began = Instant::now();
+            let room = tokio::time::timeout(self.limits.stall, sender.reserve()).await;
+            question.waited_for_client(began.elapsed());
+            let room = match room {
                 Ok(Ok(room)) => room,
                 Ok(Err(_)) => return Ok(false),
                 Err(_) => return Err(self.stalled()),
@@ -108,6 +113,7 @@ impl Service {
             };
             let Some(chunk) = chunk? else { return Ok(true) };
             traces = rest;
+            question.found(usize::from(last.replace(chunk.trace_id) != Some(chunk.trace_id)));
             question.returned(chunk.spans);
             room.send(chunk);
         }

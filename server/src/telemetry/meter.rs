@@ -1,5 +1,7 @@
 //! What passes the waist becomes metrics.
 
+use spanlake::Counts;
+
 use super::metrics::Metrics;
 use crate::service::Meter;
 
@@ -39,6 +41,27 @@ impl Meter for Metrics {
         self.query_seconds.get_or_create(&[("operation", operation)]).observe(seconds);
     }
 
+    fn query_work(&self, work: &Counts) {
+        self.trace_lookups.inc_by(work.traces_located);
+        self.trace_probes.inc_by(work.trace_probes);
+        self.false_reads.inc_by(work.false_probes);
+        let pruned = work.blocks_pruned_by_time.saturating_add(work.blocks_pruned_by_index);
+        for (outcome, blocks) in [("read", work.blocks_read), ("pruned", pruned)] {
+            self.blocks.get_or_create(&[("outcome", outcome)]).inc_by(blocks);
+        }
+        let left_out = [
+            ("pruned_time", work.segments_pruned_by_time),
+            ("pruned_index", work.segments_pruned_by_index),
+            ("not_reached", work.segments_not_reached),
+        ];
+        let read = left_out
+            .iter()
+            .fold(work.segments_considered, |read, (_, segments)| read.saturating_sub(*segments));
+        for (outcome, segments) in left_out.into_iter().chain([("read", read)]) {
+            self.query_segments.get_or_create(&[("outcome", outcome)]).inc_by(segments);
+        }
+    }
+
     fn query_started(&self) {
         self.in_flight.inc();
     }
@@ -69,6 +92,18 @@ mod tests {
         metrics.query_started();
         metrics.query("find_traces", false, 0.5);
         metrics.returned_spans(6);
+        let mut work = Counts::default();
+        work.segments_considered = 20;
+        work.segments_pruned_by_time = 2;
+        work.segments_pruned_by_index = 3;
+        work.segments_not_reached = 4;
+        work.blocks_read = 5;
+        work.blocks_pruned_by_time = 6;
+        work.blocks_pruned_by_index = 7;
+        work.traces_located = 8;
+        work.trace_probes = 9;
+        work.false_probes = 10;
+        metrics.query_work(&work);
         let text = metrics.encode();
         for line in [
             "spanlake_receiver_accepted_spans_total{transport=\"grpc\"} 3",
@@ -83,6 +118,15 @@ mod tests {
             "spanlake_query_requests_total{operation=\"find_traces\",result=\"err\"} 1",
             "spanlake_query_duration_seconds_count{operation=\"find_traces\"} 1",
             "spanlake_query_spans_returned_total 6",
+            "spanlake_query_segments_total{outcome=\"read\"} 11",
+            "spanlake_query_segments_total{outcome=\"pruned_time\"} 2",
+            "spanlake_query_segments_total{outcome=\"pruned_index\"} 3",
+            "spanlake_query_segments_total{outcome=\"not_reached\"} 4",
+            "spanlake_query_blocks_total{outcome=\"read\"} 5",
+            "spanlake_query_blocks_total{outcome=\"pruned\"} 13",
+            "spanlake_query_trace_lookups_total 8",
+            "spanlake_query_trace_probes_total 9",
+            "spanlake_query_false_reads_total 10",
         ] {
             assert!(text.lines().any(|held| held == line), "{line} is missing in\n{text}");
         }

@@ -63,6 +63,11 @@ pub struct Metrics {
     pub(super) in_flight: Gauge,
     spans_scanned: Counter,
     pub(super) spans_returned: Counter,
+    pub(super) query_segments: Family<Label, Counter>,
+    pub(super) blocks: Family<Label, Counter>,
+    pub(super) trace_lookups: Counter,
+    pub(super) trace_probes: Counter,
+    pub(super) false_reads: Counter,
 
     oldest_span: Number,
     disk_used: Family<Label, Number>,
@@ -206,6 +211,27 @@ impl Metrics {
         b.integer("queries_in_flight", "Questions being answered", &in_flight);
         let spans_scanned = b.counter("query_spans_scanned", "Spans looked at by questions");
         let spans_returned = b.counter("query_spans_returned", "Spans sent in answers");
+        let query_segments = b.counters(
+            "query_segments",
+            "Segments that questions considered: `read`; `pruned_time`, `pruned_index` and \
+             `not_reached` (too old to matter) were left out",
+            "outcome",
+            singles("outcome", &["read", "pruned_time", "pruned_index", "not_reached"]),
+        );
+        let blocks = b.counters(
+            "query_blocks",
+            "Blocks of segments that questions `read`, or `pruned` by time or index",
+            "outcome",
+            singles("outcome", &["read", "pruned"]),
+        );
+        let trace_lookups =
+            b.counter("query_trace_lookups", "Traces whose places were looked up by id");
+        let trace_probes =
+            b.counter("query_trace_probes", "Segments asked whether they hold a trace");
+        let false_reads = b.counter(
+            "query_false_reads",
+            "Probes that read a segment's file although the trace was not in it",
+        );
         let oldest_span = b.gauge(
             "oldest_span_timestamp_seconds",
             "Start of the oldest sealed span, Unix time; 0 where there is none",
@@ -248,6 +274,11 @@ impl Metrics {
             in_flight,
             spans_scanned,
             spans_returned,
+            query_segments,
+            blocks,
+            trace_lookups,
+            trace_probes,
+            false_reads,
             oldest_span,
             disk_used,
             disk_free,

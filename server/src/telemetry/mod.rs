@@ -13,5 +13,5 @@ mod meter;
 mod process;
 
 pub use events::Ear;
-pub use limit::RateLimit;
+pub use limit::{RateLimit, RateLimits};
 pub use metrics::Metrics;

@@ -10,19 +10,20 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
-use spanlake::{Options, Store};
+use spanlake::{Counts, Options, Store};
 use spanlake_proto::client::{TraceReaderClient, TraceServiceClient};
 use spanlake_server::service::{Limits, Meter, Service};
 use spanlake_server::wire::{Health, storage_routes};
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::{Channel, Server};
 
 /// Figures by name and labels.
 #[derive(Debug, Default)]
-pub(crate) struct Counts(Mutex<BTreeMap<String, u64>>);
+pub(crate) struct Tally(Mutex<BTreeMap<String, u64>>);
 
-impl Counts {
+impl Tally {
     fn add(&self, name: String, n: u64) {
         *self.0.lock().unwrap().entry(name).or_default() += n;
     }
@@ -32,7 +33,7 @@ impl Counts {
     }
 }
 
-impl Meter for Counts {
+impl Meter for Tally {
     fn accepted_spans(&self, transport: &'static str, n: u64) {
         self.add(format!("accepted {transport}"), n);
     }
@@ -57,6 +58,10 @@ impl Meter for Counts {
     fn query(&self, operation: &'static str, ok: bool, _: f64) {
         self.add(format!("query {operation} {}", if ok { "ok" } else { "err" }), 1);
     }
+    fn query_work(&self, work: &Counts) {
+        self.add("trace probes".into(), work.trace_probes);
+        self.add("rows scanned".into(), work.rows_scanned);
+    }
     fn query_started(&self) {
         self.add("started".into(), 1);
     }
@@ -71,11 +76,12 @@ impl Meter for Counts {
 /// A server that lives as long as its test.
 pub(crate) struct House {
     pub(crate) service: Arc<Service>,
-    pub(crate) counts: Arc<Counts>,
+    pub(crate) counts: Arc<Tally>,
     pub(crate) health: Health,
     pub(crate) grpc: SocketAddr,
     pub(crate) http: SocketAddr,
-    _directory: tempfile::TempDir,
+    doors: Vec<JoinHandle<()>>,
+    directory: tempfile::TempDir,
 }
 
 impl House {
@@ -84,9 +90,21 @@ impl House {
     }
 
     pub(crate) async fn open_with(limits: Limits) -> House {
-        let directory = tempfile::tempdir().unwrap();
+        Self::open_in(tempfile::tempdir().unwrap(), limits).await
+    }
+
+    /// Closes the store and opens its directory again, in another process as it were.
+    pub(crate) async fn reopen(self) -> House {
+        self.doors.iter().for_each(JoinHandle::abort);
+        let store = self.service.store().clone();
+        let closed = tokio::task::spawn_blocking(move || store.close(Duration::from_secs(60)));
+        assert!(closed.await.unwrap().unwrap());
+        Self::open_in(self.directory, Limits::default()).await
+    }
+
+    async fn open_in(directory: tempfile::TempDir, limits: Limits) -> House {
         let store = Store::open(directory.path().join("data"), Options::default()).unwrap();
-        let counts = Arc::new(Counts::default());
+        let counts = Arc::new(Tally::default());
         let service = Arc::new(Service::new(store, counts.clone(), limits));
         let health = Health::new();
         health.serving(true).await;
@@ -95,13 +113,15 @@ impl House {
         let grpc = listener.local_addr().unwrap();
         let routes = storage_routes(&service, &health).unwrap();
         let incoming = TcpListenerStream::new(listener);
-        tokio::spawn(Server::builder().add_routes(routes).serve_with_incoming(incoming));
+        let server = Server::builder().add_routes(routes).serve_with_incoming(incoming);
+        let grpc_door = tokio::spawn(async move { server.await.unwrap() });
 
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let http = listener.local_addr().unwrap();
         let router = spanlake_server::otlp::http_router(service.clone());
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        House { service, counts, health, grpc, http, _directory: directory }
+        let http_door = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let doors = vec![grpc_door, http_door];
+        House { service, counts, health, grpc, http, doors, directory }
     }
 
     pub(crate) async fn channel(&self) -> Channel {

@@ -7,5 +7,6 @@
 mod export;
 mod house;
 mod http;
+mod pages;
 mod reads;
 mod streams;

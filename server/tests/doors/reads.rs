@@ -152,11 +152,6 @@ async fn conditions_hold_on_one_span_and_typed_values_match_by_text() {
     assert_eq!(find(&mut reader, window).await, [3, 2], "both bounds are inclusive");
     let depth = TraceQueryParameters { search_depth: 1, ..go_zero() };
     assert_eq!(find(&mut reader, depth).await, [3]);
-    let page = Some(Pagination { page_size: 2, page_token: String::new() });
-    assert_eq!(
-        find(&mut reader, TraceQueryParameters { pagination: page, ..go_zero() }).await,
-        [3, 2]
-    );
 }
 
 #[tokio::test]
@@ -229,6 +224,7 @@ async fn capabilities_declare_what_holds() {
     let expected = storage::SearchCapabilities {
         without_service_name: true,
         same_span_conjunction: true,
+        paginated: true,
         ..storage::SearchCapabilities::default()
     };
     assert_eq!(answer.search, Some(expected));

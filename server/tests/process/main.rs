@@ -9,3 +9,4 @@ mod harness;
 mod lifecycle;
 mod refusals;
 mod spans;
+mod verbs;

@@ -118,6 +118,32 @@ impl<'a> Checker<'a> {
             .unwrap_or_else(|e| panic!("{case}: find_traces: {e}"));
         self.compare_traces(&ids, drain(stream, budget, &case), &case);
         self.summaries(query, &ids, &case);
+        self.pages(query, &case);
+    }
+
+    /// The same search page by page, eight pages at most: together they are the answer without a
+    /// limit.
+    fn pages(&self, query: &TraceQuery, case: &str) {
+        const PAGES_MAX: usize = 8;
+        let mut expected = self.model.find(&TraceQuery { limit: usize::MAX, ..query.clone() });
+        let all = expected.len();
+        let (mut found, mut after) = (Vec::new(), None);
+        for _ in 0..PAGES_MAX {
+            let page = self
+                .view
+                .page_trace_ids(&self.tenancy, query, after, &Cancel::new())
+                .unwrap_or_else(|e| panic!("{case}: page_trace_ids after {after:?}: {e}"));
+            assert!(page.found.len() <= query.limit, "{case}: a page of {}", page.found.len());
+            found.extend(page.found);
+            assert_eq!(page.next.is_some(), found.len() < all, "{case}: after {after:?}");
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        expected.truncate(found.len());
+        assert_eq!(found, expected, "{case}: pages (left: engine)");
+        assert!(after.is_some() || found.len() == all, "{case}: {} of {all}", found.len());
     }
 
     fn summaries(&self, query: &TraceQuery, ids: &[TraceId], case: &str) {

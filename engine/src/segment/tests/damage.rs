@@ -3,13 +3,35 @@
 
 use std::ops::Range;
 
-use super::made::shop;
-use super::{assert_same, built, open};
+use super::made::{odd, shop};
+use super::{assert_same, built, open, order};
+use crate::batch::{Batch, Projection};
 use crate::error::{Error, ErrorKind};
 use crate::segment::blob::Part;
-use crate::segment::{BLOCK_ROWS, Columns, footer};
-use crate::span::SpanRow;
+use crate::segment::layout::Layout;
+use crate::segment::{BLOCK_ROWS, SEGMENT_FORMAT, footer, schema, write};
 use crate::world::Dice;
+
+/// What was sent, and the file it became.
+struct Sample {
+    batches: Vec<Batch>,
+    order: Vec<(u32, u32)>,
+    bytes: Vec<u8>,
+}
+
+impl Sample {
+    fn of(batches: Vec<Batch>) -> Self {
+        let sources: Vec<&Batch> = batches.iter().collect();
+        let order = order(&sources);
+        let bytes = built(&sources, &order).bytes;
+        Self { batches, order, bytes }
+    }
+
+    fn assert_same(&self, read: &Batch) {
+        let sources: Vec<&Batch> = self.batches.iter().collect();
+        assert_same(read, 0, &sources, &self.order);
+    }
+}
 
 fn names_the_file(error: &Error) {
     assert!(matches!(error.kind(), ErrorKind::Corrupted), "{error:?}");
@@ -17,20 +39,19 @@ fn names_the_file(error: &Error) {
 }
 
 /// Every read must answer as before, or fail; the whole check must fail.
-fn check(bytes: &[u8], rows: &[SpanRow], what: &str) {
+fn check(bytes: &[u8], sent: &Sample, what: &str) {
     let segment = match open(bytes) {
         Ok(segment) => segment,
         Err(error) => return names_the_file(&error),
     };
-    match segment.read(0..segment.rows(), Columns::Payload) {
-        Ok(read) => assert_same(&read, rows, true),
+    match segment.read(0..segment.rows(), &Projection::all()) {
+        Ok(read) => sent.assert_same(&read),
         Err(error) => names_the_file(&error),
     }
-    match segment.read(0..1, Columns::Fixed) {
-        Ok(read) => assert_same(&read, &rows[..1], false),
-        Err(error) => names_the_file(&error),
+    if let Err(error) = segment.read(0..1, &Projection::fixed()) {
+        names_the_file(&error);
     }
-    if let Err(error) = segment.locate(&rows[0].trace_id) {
+    if let Err(error) = segment.locate(&sent.batches[0].trace_id[0]) {
         names_the_file(&error);
     }
     match segment.verify() {
@@ -41,26 +62,28 @@ fn check(bytes: &[u8], rows: &[SpanRow], what: &str) {
 
 #[test]
 fn every_flipped_bit_is_noticed() {
-    let rows = shop(300, 11);
-    let good = built(&rows).bytes;
-    let mut dice = Dice::new(12);
-    // The head and the tail whole, and the middle here and there.
-    let edges = (0..40).chain(good.len() - 2_500..good.len());
-    let middle = (0..3_000).map(|_| (dice.roll() % good.len() as u64) as usize).collect::<Vec<_>>();
-    for at in edges.chain(middle) {
-        let mut bad = good.clone();
-        bad[at] ^= 1 << (dice.roll() % 8);
-        check(&bad, &rows, &format!("byte {at} of {}", good.len()));
+    for sample in [Sample::of(shop(150, 11)), Sample::of(odd(40, 2, 11))] {
+        let good = &sample.bytes;
+        let mut dice = Dice::new(12);
+        // The head and the tail whole, and the middle here and there.
+        let edges = (0..40).chain(good.len() - 600..good.len());
+        let middle: Vec<usize> =
+            (0..1_000).map(|_| (dice.roll() % good.len() as u64) as usize).collect();
+        for at in edges.chain(middle) {
+            let mut bad = good.clone();
+            bad[at] ^= 1 << (dice.roll() % 8);
+            check(&bad, &sample, &format!("byte {at} of {}", good.len()));
+        }
     }
 }
 
 #[test]
 fn overwritten_and_moved_pieces_are_noticed() {
-    let rows = shop(2_000, 13);
-    let good = built(&rows).bytes;
+    let sample = Sample::of(shop(1_500, 13));
+    let good = &sample.bytes;
     let mut dice = Dice::new(14);
     let mut below = |n: usize| (dice.roll() % n as u64) as usize;
-    for _ in 0..300 {
+    for _ in 0..100 {
         let length = 1 + below(5_000);
         let (from, to) = (below(good.len() - length), below(good.len() - length));
         let mut bad = good.clone();
@@ -69,16 +92,15 @@ fn overwritten_and_moved_pieces_are_noticed() {
             1 => bad[to..to + length].fill(0xff),
             _ => bad.copy_within(from..from + length, to),
         }
-        if bad != good {
-            check(&bad, &rows, &format!("{length} bytes at {to}"));
+        if bad != *good {
+            check(&bad, &sample, &format!("{length} bytes at {to}"));
         }
     }
 }
 
 #[test]
 fn a_file_cut_or_grown_is_refused() {
-    let rows = shop(300, 15);
-    let good = built(&rows).bytes;
+    let good = Sample::of(shop(300, 15)).bytes;
     let cuts = (0..64).chain((64..good.len()).step_by(211)).chain(good.len() - 64..good.len());
     for cut in cuts {
         names_the_file(&open(&good[..cut]).unwrap_err());
@@ -106,12 +128,12 @@ fn a_file_cut_or_grown_is_refused() {
 fn another_format_is_named_as_such() {
     use parquet::file::metadata::KeyValue;
     use parquet::file::writer::SerializedFileWriter;
-    let schema = crate::segment::schema::descriptor().unwrap();
+    let schema = schema::descriptor(&Layout::of(Vec::new()).unwrap(), &[]).unwrap();
     let file = |entries: &[(&str, &str)]| {
         let mut file = SerializedFileWriter::new(
             Vec::new(),
             schema.root_schema_ptr(),
-            crate::segment::schema::file_properties(),
+            write::file_properties(),
         )
         .unwrap();
         for (key, value) in entries {
@@ -120,7 +142,7 @@ fn another_format_is_named_as_such() {
         file.into_inner().unwrap()
     };
     for entries in [
-        [("spanlake.format", "1"), ("spanlake.index", "somewhere")],
+        [("spanlake.format", "2"), ("spanlake.index", "somewhere")],
         [("spanlake.format", "12"), ("spanlake.blob", "in no form we know")],
     ] {
         let error = open(&file(&entries)).unwrap_err();
@@ -128,11 +150,17 @@ fn another_format_is_named_as_such() {
         assert!(error.to_string().contains("default/7.parquet"), "{error}");
         assert!(error.to_string().contains(entries[0].1), "{error}");
     }
+    // What came before.
+    let error = open(&file(&[("spanlake.format", "0")])).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Format, "{error}");
+    assert!(error.to_string().contains("default/7.parquet"), "{error}");
+    assert!(error.to_string().contains("export"), "{error}");
+    assert_eq!(SEGMENT_FORMAT, 1);
     names_the_file(&open(&file(&[("pandas", "{}")])).unwrap_err());
     names_the_file(&open(&file(&[])).unwrap_err());
-    names_the_file(&open(&file(&[("spanlake.format", "0")])).unwrap_err());
+    names_the_file(&open(&file(&[("spanlake.format", "1")])).unwrap_err());
     names_the_file(
-        &open(&file(&[("spanlake.format", "0"), ("spanlake.blob", "4,0,00000000")])).unwrap_err(),
+        &open(&file(&[("spanlake.format", "1"), ("spanlake.blob", "4,0,00000000")])).unwrap_err(),
     );
 }
 
@@ -176,9 +204,11 @@ fn plain_part(blob: &[u8], part: Part) -> Range<usize> {
 /// An index that lies under right checksums: reads cannot tell, `verify` must.
 #[test]
 fn verify_finds_an_index_that_disagrees_with_its_columns() {
-    let good = built(&shop(3 * BLOCK_ROWS, 16)).bytes;
+    let good = Sample::of(shop(3 * BLOCK_ROWS, 16)).bytes;
     open(&forged(&good, |_| {})).unwrap().verify().unwrap();
-    let lies: [(&str, Part, usize); 6] = [
+    let lies: [(&str, Part, usize); 7] = [
+        // The last byte of the terms of one block.
+        ("index of terms", Part::Terms, 3_000),
         ("directory does not list", Part::Directory, 2 + 3),
         ("facts", Part::Facts, 16),
         ("facts", Part::Facts, 24),
@@ -203,7 +233,7 @@ fn verify_finds_an_index_that_disagrees_with_its_columns() {
 /// Two files of equal shape, one with the rows of the other: their page tables differ.
 #[test]
 fn an_index_of_another_file_is_refused() {
-    let (one, two) = (built(&shop(2_000, 16)).bytes, built(&shop(2_000, 17)).bytes);
+    let (one, two) = (Sample::of(shop(2_000, 16)).bytes, Sample::of(shop(2_000, 17)).bytes);
     let at = |bytes: &[u8]| footer::locate(bytes, bytes.len() as u64).unwrap().blob.start as usize;
     names_the_file(&open(&[&one[..at(&one)], &two[at(&two)..]].concat()).unwrap_err());
 }

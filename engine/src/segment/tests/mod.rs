@@ -3,17 +3,20 @@
 
 mod damage;
 mod made;
+mod others;
 mod round_trip;
-mod size;
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::{fmt, io};
 
 use bytes::Bytes;
 
-use super::{Built, Segment, build};
-use crate::span::SpanRow;
+use super::write::Built;
+use super::{DictionaryCache, Input, Segment, build};
+use crate::batch::{Batch, Projection};
+use crate::catalog::registry::Registry;
 use crate::world::ReadFile;
 
 /// A file in memory.
@@ -43,48 +46,59 @@ impl ReadFile for MemoryFile {
 }
 
 fn open(bytes: &[u8]) -> crate::Result<Segment> {
-    Segment::open(Arc::new(MemoryFile(Bytes::copy_from_slice(bytes))), "default/7.parquet")
+    let cache = Arc::new(DictionaryCache::new(1 << 20));
+    Segment::open(Arc::new(MemoryFile(Bytes::copy_from_slice(bytes))), "default/7.parquet", &cache)
 }
 
-/// A term a row: its span id and its name.
-fn terms(row: &SpanRow, each: &mut dyn FnMut(u64)) {
-    each(twox_hash::XxHash3_64::oneshot(&row.span_id.0));
-    each(twox_hash::XxHash3_64::oneshot(&row.name));
-}
-
-fn built(rows: &[SpanRow]) -> Built {
-    build(rows, &mut |row, each| terms(row, each)).unwrap()
-}
-
-/// Rows in segment order.
-fn sorted(mut rows: Vec<SpanRow>) -> Vec<SpanRow> {
-    let mut first = std::collections::HashMap::new();
-    for row in &rows {
-        let start = first.entry(row.trace_id).or_insert(row.start);
-        *start = row.start.min(*start);
+/// The order of all rows in a segment.
+fn order(sources: &[&Batch]) -> Vec<(u32, u32)> {
+    let mut first = HashMap::new();
+    let mut rows = Vec::new();
+    for (source, batch) in (0u32..).zip(sources) {
+        for row in 0..batch.rows() {
+            let start = first.entry(batch.trace_id[row]).or_insert(batch.start[row]);
+            *start = batch.start[row].min(*start);
+            rows.push((source, row as u32));
+        }
     }
-    rows.sort_by(|a, b| {
-        (first[&a.trace_id], a.trace_id, a.start, a.span_id, &a.span).cmp(&(
-            first[&b.trace_id],
-            b.trace_id,
-            b.start,
-            b.span_id,
-            &b.span,
-        ))
+    rows.sort_by_cached_key(|&(source, row)| {
+        let (batch, row) = (sources[source as usize], row as usize);
+        let trace = batch.trace_id[row];
+        let mut bytes = Vec::new();
+        batch.write_span(row, &mut bytes);
+        (first[&trace], trace, batch.start[row], batch.span_id[row], bytes)
     });
     rows
 }
 
-/// Equal in all but the sequence; without payload where `read` has none.
-fn assert_same(read: &[SpanRow], sent: &[SpanRow], payload: bool) {
-    assert_eq!(read.len(), sent.len());
-    for (read, sent) in read.iter().zip(sent) {
-        assert_eq!((read.trace_id, read.span_id), (sent.trace_id, sent.span_id));
-        assert_eq!((read.start, read.end, read.parent), (sent.start, sent.end, sent.parent));
-        assert_eq!((read.kind, read.status, read.sequence), (sent.kind, sent.status, 0));
-        assert_eq!((&read.name, &read.resource), (&sent.name, &sent.resource));
-        assert_eq!(read.scope, sent.scope);
-        let empty = Bytes::new();
-        assert_eq!(&read.span, if payload { &sent.span } else { &empty });
+fn built(sources: &[&Batch], order: &[(u32, u32)]) -> Built {
+    let registry = Registry::default();
+    build(&Input { sources, order, registry: &registry, sequences: None }).unwrap()
+}
+
+/// What a row says, whatever batch it stands in.
+fn span(batch: &Batch, row: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    batch.write_span(row, &mut bytes);
+    bytes
+}
+
+/// Rows `first..` of the segment as they were sent.
+fn assert_same(read: &Batch, first: usize, sources: &[&Batch], order: &[(u32, u32)]) {
+    for row in 0..read.rows() {
+        let (source, sent_row) = order[first + row];
+        let (sent, sent_row) = (sources[source as usize], sent_row as usize);
+        assert_eq!(read.trace_id[row], sent.trace_id[sent_row]);
+        assert_eq!(read.span_id[row], sent.span_id[sent_row]);
+        assert_eq!(read.parent[row], sent.parent[sent_row]);
+        assert_eq!(read.start[row], sent.start[sent_row]);
+        assert_eq!(read.end[row], sent.end[sent_row]);
+        assert_eq!(read.kind[row], sent.kind[sent_row]);
+        assert_eq!(read.status[row], sent.status[sent_row]);
+        let lossy = |batch: &Batch, row| String::from_utf8_lossy(batch.name(row)).into_owned();
+        assert_eq!(lossy(read, row), lossy(sent, sent_row));
+        assert_eq!(read.resource(row), sent.resource(sent_row));
+        assert_eq!(read.scope(row), sent.scope(sent_row));
+        assert_eq!(span(read, row), span(sent, sent_row), "row {}", first + row);
     }
 }
