@@ -120,6 +120,12 @@ impl Blob {
         Ok(Blob { parts })
     }
 
+    /// Number and stored length of each part.
+    #[cfg(test)]
+    pub(super) fn sizes(&self) -> impl Iterator<Item = (u32, usize)> {
+        self.parts.iter().map(|part| (part.kind, part.bytes.len()))
+    }
+
     /// A part's plain bytes.
     pub(super) fn part(&self, part: Part) -> Parsed<Bytes> {
         let stored =

@@ -16,13 +16,15 @@ use super::codec::{
     Chunk, Dictionary, Encoded, Encoder, Encoding, Levels, Packing, Source, Strings,
 };
 use super::columns::{Data, GroupData, LeafData, ListData, VALUES_PER_ENTRY};
-use super::layout::{Fixed, Leaf};
+use super::layout::{Fixed, Leaf, Remainder};
 use crate::batch::Field;
 
 const ZSTD_LEVEL: i32 = 3;
 /// Of strings that are no dictionary codes, where it pays: prose, but not ids.
 const ZSTD_LEVEL_TEXT: i32 = 6;
 const PAGE_BYTES: u64 = 2 << 10;
+/// Of columns that only other readers read.
+const PAGE_BYTES_OTHERS: u64 = 64 << 10;
 /// Values that encodings are tried on.
 const TRIAL_VALUES: usize = 16 << 10;
 const TRIAL_STRINGS: usize = 1 << 10;
@@ -253,9 +255,19 @@ impl Costs<'_> {
             return cut(&self.bits_by(1));
         }
         let each = all / rows.div_ceil(BLOCK_ROWS).max(1) as u64;
-        let in_page = PAGE_BYTES.div_ceil(each.max(1)).next_power_of_two();
+        let wanted = if self.is_for_others() { PAGE_BYTES_OTHERS } else { PAGE_BYTES };
+        let in_page = wanted.div_ceil(each.max(1)).next_power_of_two();
         let page_rows = usize::try_from(in_page).unwrap_or(rows).saturating_mul(BLOCK_ROWS);
         (0..rows).step_by(page_rows).map(|first| page_rows.min(rows - first) as u32).collect()
+    }
+
+    /// True where our own reads never look: shapes and contexts say the same.
+    fn is_for_others(&self) -> bool {
+        matches!(
+            self.leaf,
+            Leaf::Fixed(Fixed::Service)
+                | Leaf::Remainder(Remainder::Owner | Remainder::Key | Remainder::Type)
+        ) || self.values.data.len() == 0 && self.leaf != Leaf::Fixed(Fixed::SpanRaw)
     }
 
     /// Bits of a value, where all have so many.

@@ -40,6 +40,8 @@ const UNKNOWN: u32 = u32::MAX;
 pub(super) struct Gathered {
     /// (term, block), in order of blocks, perhaps repeated.
     pub(super) terms: Vec<(u64, u32)>,
+    /// As `terms`, of how long spans take. What is listed depends on the order of rows.
+    pub(super) slow_terms: Vec<(u64, u32)>,
     pub(super) blocks: Vec<Block>,
     pub(super) operations: Operations,
     pub(super) resources: Vec<Arc<ResourceContext>>,
@@ -364,7 +366,7 @@ impl<'a> Gather<'a> {
             self.out.terms.extend(shared.terms.iter().map(|&term| (term, block)));
         }
         if let Some(term) = shared.slower(&service, batch.duration(row), block) {
-            self.out.terms.push((term, block));
+            self.out.slow_terms.push((term, block));
         }
 
         let shared = &mut self.scopes.states[scope as usize];

@@ -173,6 +173,14 @@ impl PageTable {
         self.chunk(group, leaf).is_some_and(|chunk| chunk.dictionary.length > 0)
     }
 
+    /// Bytes of the pages of a chunk.
+    #[cfg(test)]
+    pub(super) fn chunk_bytes(&self, group: usize, leaf: usize) -> u64 {
+        let Some(chunk) = self.chunk(group, leaf) else { return 0 };
+        let data = self.pages_of(chunk).iter().map(|page| u64::from(page.place.length));
+        u64::from(chunk.dictionary.length) + data.sum::<u64>()
+    }
+
     pub(super) fn memory_bytes(&self) -> usize {
         self.groups.capacity() * size_of::<Range<u32>>()
             + self.chunks.capacity() * size_of::<Chunk>()

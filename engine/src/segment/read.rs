@@ -127,9 +127,12 @@ impl Segment {
     /// `Io`, `Corrupted`.
     pub(crate) fn locate(&self, trace: &TraceId) -> Result<Option<Range<u32>>> {
         for rows in self.index.directory.find(fingerprint(trace)) {
-            let first = self.read(rows.start..rows.start + 1, &Projection::default())?;
-            if first.trace_id.first() == Some(trace) {
-                return Ok(Some(rows));
+            let first = rows.start..rows.start + 1;
+            for (group, row) in self.index.pages.groups_of(first) {
+                let id = self.fixed(group, Fixed::TraceId, std::slice::from_ref(&row))?;
+                if id.text(0) == trace.0 {
+                    return Ok(Some(rows));
+                }
             }
         }
         Ok(None)
@@ -325,6 +328,3 @@ fn io_error(name: &str, e: std::io::Error) -> Error {
     }
     Error::io("reading segment file", name, e)
 }
-
-#[cfg(test)]
-impl Segment {}

@@ -4,7 +4,7 @@
 //! leaf by leaf. An `Ok` means that every later read answers, and answers right, and that other
 //! readers of the file see the same.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -20,6 +20,7 @@ use super::{BLOCK_ROWS, Block, Facts, choose, fingerprint, footer};
 use crate::batch::{Batch, Projection};
 use crate::catalog::registry::Registry;
 use crate::error::Result;
+use crate::query::terms;
 use crate::span::{SpanId, SpanKind, TraceId};
 
 impl Segment {
@@ -95,7 +96,7 @@ impl Segment {
                 return Err(self.damaged_leaf(number, "it does not say what its rows say"));
             }
         }
-        self.verify_terms(rows.start, &gathered)?;
+        self.verify_terms(rows.start, &gathered, &batch)?;
         for (row, at) in (rows.start..).zip(0..batch.rows()) {
             seen.row(&batch, at, row, plan.distances[at]).map_err(|what| self.damaged(what))?;
         }
@@ -120,11 +121,20 @@ impl Segment {
         Ok(map)
     }
 
-    /// Every term of the rows leads to their block.
-    fn verify_terms(&self, first: u32, gathered: &Gathered) -> Result<()> {
+    /// Every term of the rows leads to their block, and so does one as slow as the slowest.
+    fn verify_terms(&self, first: u32, gathered: &Gathered, batch: &Batch) -> Result<()> {
         let block = first / BLOCK_ROWS as u32;
+        let leads_here = |term: u64| self.blocks_of(term).contains(block);
         let terms: BTreeSet<u64> = gathered.terms.iter().map(|(term, _)| *term).collect();
-        if terms.into_iter().all(|term| self.blocks_of(term).contains(block)) {
+        let mut slowest: BTreeMap<&str, u64> = BTreeMap::new();
+        for row in 0..batch.rows() {
+            let longest = slowest.entry(batch.service(row)).or_default();
+            *longest = batch.duration(row).max(*longest);
+        }
+        let is_listed = |(service, longest): (&str, u64)| {
+            terms::slower(service, longest).into_iter().any(leads_here)
+        };
+        if terms.into_iter().all(leads_here) && slowest.into_iter().all(is_listed) {
             return Ok(());
         }
         Err(self.damaged("its index of terms does not list what its rows have"))

@@ -134,6 +134,7 @@ fn blob_of(
     pages: Vec<u8>,
 ) -> std::io::Result<Vec<u8>> {
     let blocks = gathered.blocks.len() as u32;
+    gathered.terms.append(&mut gathered.slow_terms);
     let mut blob = blob::Writer::default();
     blob.plain(Part::Facts, &index::encode_facts(facts));
     blob.packed(Part::Pages, &pages)?;

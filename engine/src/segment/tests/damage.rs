@@ -154,7 +154,7 @@ fn another_format_is_named_as_such() {
     let error = open(&file(&[("spanlake.format", "0")])).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Format, "{error}");
     assert!(error.to_string().contains("default/7.parquet"), "{error}");
-    assert!(error.to_string().contains("export"), "{error}");
+    assert!(error.to_string().contains("empty data directory"), "{error}");
     assert_eq!(SEGMENT_FORMAT, 1);
     names_the_file(&open(&file(&[("pandas", "{}")])).unwrap_err());
     names_the_file(&open(&file(&[])).unwrap_err());

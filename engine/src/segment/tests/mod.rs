@@ -5,6 +5,7 @@ mod damage;
 mod made;
 mod others;
 mod round_trip;
+mod size;
 
 use std::collections::HashMap;
 use std::ops::Range;
