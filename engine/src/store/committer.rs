@@ -91,6 +91,8 @@ fn commit(shared: &Shared, log: &mut LogWriter, mut group: Vec<Pending>) {
         shared.wal_batches.fetch_add(group.len() as u64, Ordering::AcqRel);
     }
     shared.pending_bytes.fetch_sub(charged, Ordering::AcqRel);
+    // Before the answers: who has one may look at the log.
+    shared.wal_bytes.store(log.live_bytes(), Ordering::Release);
     group.into_iter().for_each(|one| one.answer(result.clone()));
 }
 

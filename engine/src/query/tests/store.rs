@@ -41,6 +41,7 @@ fn terms_of(batch: &Batch, row: usize, give: &mut dyn FnMut(u64)) {
     let lossy = |key: &[u8]| String::from_utf8_lossy(key).into_owned();
     give(terms::operation(&lossy(batch.name(row))));
     give(terms::service(batch.service(row)));
+    give(terms::slow(batch.service(row), batch.duration(row)));
     if batch.is_error(row) {
         give(terms::error());
     }
