@@ -1,5 +1,5 @@
-//! Rows from one batch into another: numbers are translated, strings looked up once each. Used
-//! to merge head chunks and to put together what a reader found in several places.
+//! Rows from one batch into another: numbers are translated, strings looked up once each. So
+//! head chunks are merged.
 
 use super::{Batch, EMPTY, Fixed};
 use crate::span::SpanId;
