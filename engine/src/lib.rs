@@ -23,6 +23,7 @@ mod segment;
 mod span;
 mod store;
 mod tenancy;
+mod terms;
 mod view;
 mod wal;
 

@@ -18,6 +18,7 @@ use crate::segment::{Block, BlockSet, fingerprint};
 use crate::span::{SpanKind, TraceId};
 use crate::tenancy::Tenancy;
 use crate::view::{LiveSegment, State};
+use crate::world::Clock;
 
 impl Stored for LiveSegment {
     fn name(&self) -> &str {
@@ -64,11 +65,12 @@ pub struct View {
     state: Arc<State>,
     /// What all reads of the store did.
     work: Arc<Work>,
+    clock: Arc<dyn Clock>,
 }
 
 impl View {
-    pub(crate) fn new(state: Arc<State>, work: Arc<Work>) -> Self {
-        Self { state, work }
+    pub(crate) fn new(state: Arc<State>, work: Arc<Work>, clock: Arc<dyn Clock>) -> Self {
+        Self { state, work, clock }
     }
 
     fn places(&self, tenancy: &Tenancy) -> Places {
@@ -167,7 +169,8 @@ impl View {
     /// # Errors
     /// As [`View::find_trace_ids`].
     pub fn explain(&self, tenancy: &Tenancy, query: &TraceQuery) -> Result<Explanation> {
-        query::explain(&self.places(tenancy), query, &Cancel::new().counting(&self.work))
+        let cancel = Cancel::new().counting(&self.work);
+        query::explain(&self.places(tenancy), query, &*self.clock, &cancel)
     }
 
     /// Names of services, sorted; without the empty one.

@@ -17,8 +17,8 @@ use crate::batch::{Cells, Field as Cell, Projection};
 use crate::error::{Error, ErrorKind, Result};
 use crate::otlp::value::AnyValue;
 use crate::query::request::TraceQuery;
-use crate::query::terms;
 use crate::span::SpanKind;
+use crate::terms;
 
 /// A compiled question: all conjuncts must hold, and the span must start in the window.
 #[derive(Debug)]

@@ -20,7 +20,6 @@ pub(crate) mod request;
 mod rowset;
 mod search;
 mod summary;
-pub(crate) mod terms;
 mod test;
 mod trace;
 mod values;
@@ -28,8 +27,6 @@ pub(crate) mod work;
 
 #[cfg(test)]
 mod tests;
-
-use std::time::Instant;
 
 use self::compile::Predicate;
 use self::explain::{Explanation, Recorder};
@@ -41,6 +38,7 @@ use crate::query::request::{
     Cancel, Cursor, FoundTrace, Page, SEARCH_DEPTH_MAX, TraceQuery, TraceSummary,
 };
 use crate::span::TraceId;
+use crate::world::Clock;
 
 /// A compiled search over some places.
 struct Asked<'a> {
@@ -115,12 +113,17 @@ pub(crate) fn summaries(
 }
 
 /// Answers a search and tells how.
-pub(crate) fn explain(places: &Places, query: &TraceQuery, cancel: &Cancel) -> Result<Explanation> {
-    let started = Instant::now();
+pub(crate) fn explain(
+    places: &Places,
+    query: &TraceQuery,
+    clock: &dyn Clock,
+    cancel: &Cancel,
+) -> Result<Explanation> {
+    let began = clock.monotonic();
     let asked = Asked::new(places, query, cancel)?;
     let mut record = Recorder::keeping();
     let found = asked.newest(asked.limit, None, &mut record)?;
-    let nanos = started.elapsed().as_nanos().try_into().unwrap_or(u64::MAX);
+    let nanos = clock.monotonic().saturating_sub(began);
     let head = (places.chunks.len(), places.chunks.iter().map(|chunk| chunk.rows()).sum());
     let bounds = asked.predicate.bounds(asked.window);
     let predicate = asked.predicate.text();

@@ -16,8 +16,8 @@ use super::{BLOCK_ROWS, Block, GROUP_ROWS};
 use crate::batch::{Batch, Field, Level, Type, What};
 use crate::otlp::attributes;
 use crate::otlp::value::{AnyValue, json_object, json_text};
-use crate::query::terms;
 use crate::span::{ResourceContext, ScopeContext, SpanId};
+use crate::terms;
 
 /// Where row groups end.
 #[derive(Debug, Clone, Copy)]

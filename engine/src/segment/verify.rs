@@ -20,8 +20,8 @@ use super::{BLOCK_ROWS, Block, Facts, choose, fingerprint, footer};
 use crate::batch::{Batch, Projection};
 use crate::catalog::registry::Registry;
 use crate::error::Result;
-use crate::query::terms;
 use crate::span::{SpanId, SpanKind, TraceId};
+use crate::terms;
 
 impl Segment {
     /// Checks all of the file.

@@ -331,7 +331,8 @@ impl Store {
     /// One consistent state; everything asked of it answers from the same spans.
     pub fn view(&self) -> View {
         let shared = &self.owner.shared;
-        View::new(shared.views.current(), Arc::clone(&shared.reads))
+        let clock = Arc::clone(&shared.world.clock);
+        View::new(shared.views.current(), Arc::clone(&shared.reads), clock)
     }
 
     /// Seals every head now and returns when the segments are in the catalog.

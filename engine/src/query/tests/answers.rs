@@ -13,6 +13,7 @@ use super::store::{Small, content, fingerprint};
 use crate::query::dependencies::{Window, dependencies};
 use crate::query::request::{Cancel, Cursor, FoundTrace};
 use crate::query::{TraceStream, explain, find, page, summaries, traces};
+use crate::world::SystemClock;
 use crate::{TraceId, TraceQuery};
 
 /// Some Exports, some of them sealed, some sent again.
@@ -68,7 +69,8 @@ fn searches_are_exact() {
             found_any += usize::from(!found.is_empty());
             let counts = cancel.work().counts();
             stopped_early += counts.segments_not_reached;
-            let explained = explain(&places, &query, &Cancel::new()).unwrap();
+            let explained =
+                explain(&places, &query, &SystemClock::default(), &Cancel::new()).unwrap();
             assert_eq!((explained.found, explained.counts), (found.len(), counts));
             assert_eq!(explained.segments.len(), places.segments.len());
             assert!(explained.segments.iter().all(|segment| segment.fate.is_some()));

@@ -19,7 +19,7 @@ use crate::head::Chunk;
 use crate::otlp::attributes;
 use crate::otlp::walk::{Interner, admit};
 use crate::query::places::{Block, BlockSet, Places, Stored};
-use crate::query::terms;
+use crate::terms;
 
 pub(super) const BLOCK: usize = 8;
 

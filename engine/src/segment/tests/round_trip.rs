@@ -8,10 +8,10 @@ use super::made::{Rolls, odd, shop};
 use super::*;
 use crate::batch::{Cells, Field, What};
 use crate::otlp::attributes;
-use crate::query::terms;
 use crate::segment::gather::Limits;
 use crate::segment::write::build_within;
 use crate::segment::{BLOCK_ROWS, fingerprint};
+use crate::terms;
 
 const SMALL: Limits = Limits { rows: 2 * BLOCK_ROWS, weight: 256 << 20 };
 
