@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
-use super::compile::{Bounds, Predicate, Required};
 use super::evaluate::Evaluator;
 use super::explain::{Fate, Recorder};
 use super::places::{Block, BlockSet, Places, STRIDE_ROWS, Stored};
+use super::predicate::{Bounds, Predicate, Required};
 use super::rowset::RowSet;
 use super::trace::Parts;
 use super::work::Work;
