@@ -43,7 +43,7 @@ impl<'a> AnyValue<'a> {
     pub(crate) fn text(self) -> Cow<'a, str> {
         match self {
             Self::Empty => Cow::Borrowed(""),
-            Self::String(v) => String::from_utf8_lossy(v),
+            Self::String(v) => lossy(v),
             Self::Bool(v) => Cow::Borrowed(if v { "true" } else { "false" }),
             Self::Int(v) => Cow::Owned(v.to_string()),
             Self::Double(v) => Cow::Owned(double_text(v)),
@@ -57,6 +57,14 @@ impl<'a> AnyValue<'a> {
                 Cow::Owned(out)
             }
         }
+    }
+}
+
+/// UTF-8, with what is none replaced. Most of it is; a look at all of it at once is cheapest.
+pub(crate) fn lossy(text: &[u8]) -> Cow<'_, str> {
+    match str::from_utf8(text) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(text),
     }
 }
 
