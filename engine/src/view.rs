@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use crate::batch::{Batch, Projection};
-use crate::catalog::state::{CatalogState, SegmentEntry};
+use crate::catalog::edit::SegmentEntry;
+use crate::catalog::state::CatalogState;
 use crate::error::{Error, Result};
 use crate::head::Head;
 use crate::query::names::Names;

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::edit::Change;
+use super::edit::{Change, SegmentEntry};
 use super::partition::{Partition, WIDTH_DEFAULT};
-use super::state::{CatalogState, SegmentEntry};
+use super::state::CatalogState;
 use super::store::CatalogStore;
 use crate::error::{ErrorKind, Result};
 use crate::segment::Facts;

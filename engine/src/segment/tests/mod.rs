@@ -14,8 +14,9 @@ use std::{fmt, io};
 
 use bytes::Bytes;
 
-use super::write::Built;
-use super::{DictionaryCache, Input, Segment, build};
+use super::gather::Limits;
+use super::write::{Built, build_within};
+use super::{DictionaryCache, Input, Segment};
 use crate::batch::{Batch, Projection};
 use crate::catalog::registry::Registry;
 use crate::world::ReadFile;
@@ -73,8 +74,13 @@ fn order(sources: &[&Batch]) -> Vec<(u32, u32)> {
 }
 
 fn built(sources: &[&Batch], order: &[(u32, u32)]) -> Built {
+    built_within(sources, order, Limits::default())
+}
+
+fn built_within(sources: &[&Batch], order: &[(u32, u32)], limits: Limits) -> Built {
     let registry = Registry::default();
-    build(&Input { sources, order, registry: &registry, sequences: None }).unwrap()
+    let input = Input { sources, order, registry: &registry, sequences: None };
+    build_within(&input, limits).unwrap()
 }
 
 /// What a row says, whatever batch it stands in.

@@ -8,9 +8,7 @@ use super::made::{Rolls, odd, shop};
 use super::*;
 use crate::batch::{Cells, Field, What};
 use crate::otlp::attributes;
-use crate::segment::gather::Limits;
-use crate::segment::write::build_within;
-use crate::segment::{BLOCK_ROWS, fingerprint};
+use crate::segment::{BLOCK_ROWS, build, fingerprint};
 use crate::terms;
 
 const SMALL: Limits = Limits { rows: 2 * BLOCK_ROWS, weight: 256 << 20 };
@@ -18,9 +16,7 @@ const SMALL: Limits = Limits { rows: 2 * BLOCK_ROWS, weight: 256 << 20 };
 fn check(batches: &[Batch], limits: Limits) {
     let sources: Vec<&Batch> = batches.iter().collect();
     let order = order(&sources);
-    let registry = Registry::default();
-    let input = Input { sources: &sources, order: &order, registry: &registry, sequences: None };
-    let built = build_within(&input, limits).unwrap();
+    let built = built_within(&sources, &order, limits);
     let segment = open(&built.bytes).unwrap();
     segment.verify().unwrap();
     assert_eq!(segment.facts(), &built.facts);
@@ -32,6 +28,7 @@ fn check(batches: &[Batch], limits: Limits) {
     // What was read is written again, and is the same file.
     let again: Vec<(u32, u32)> = (0..read.rows() as u32).map(|row| (0, row)).collect();
     let sequences = Some((built.facts.sequence_min, built.facts.sequence_max));
+    let registry = Registry::default();
     let input = Input { sources: &[&read], order: &again, registry: &registry, sequences };
     let rebuilt = build_within(&input, limits).unwrap();
     let segment = open(&rebuilt.bytes).unwrap();
@@ -87,9 +84,7 @@ fn any_range_is_that_part_of_the_whole() {
     let batches = shop(5000, 4);
     let sources: Vec<&Batch> = batches.iter().collect();
     let order = order(&sources);
-    let registry = Registry::default();
-    let input = Input { sources: &sources, order: &order, registry: &registry, sequences: None };
-    let built = build_within(&input, SMALL).unwrap();
+    let built = built_within(&sources, &order, SMALL);
     let segment = open(&built.bytes).unwrap();
     let all = segment.rows();
     let mut rolls = Rolls::new(5);
@@ -111,9 +106,7 @@ fn several_ranges_are_those_parts_of_the_whole() {
     let batches = shop(5000, 14);
     let sources: Vec<&Batch> = batches.iter().collect();
     let order = order(&sources);
-    let registry = Registry::default();
-    let input = Input { sources: &sources, order: &order, registry: &registry, sequences: None };
-    let segment = open(&build_within(&input, SMALL).unwrap().bytes).unwrap();
+    let segment = open(&built_within(&sources, &order, SMALL).bytes).unwrap();
     let mut rolls = Rolls::new(15);
     for _ in 0..40 {
         let mut ranges = Vec::new();
@@ -189,10 +182,7 @@ fn a_projection_is_that_part_of_the_whole() {
     for batches in [odd(3000, 2, 7), odd(200, 1, 8), shop(3000, 9)] {
         let sources: Vec<&Batch> = batches.iter().collect();
         let order = order(&sources);
-        let registry = Registry::default();
-        let input =
-            Input { sources: &sources, order: &order, registry: &registry, sequences: None };
-        let built = build_within(&input, SMALL).unwrap();
+        let built = built_within(&sources, &order, SMALL);
         let segment = open(&built.bytes).unwrap();
         let whole = segment.read(0..segment.rows(), &Projection::all()).unwrap();
         for _ in 0..40 {
