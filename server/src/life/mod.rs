@@ -22,8 +22,8 @@ use std::process::ExitCode;
 
 use tokio::runtime::{Builder, Runtime};
 
-use crate::cli::exit;
 use crate::config::Config;
+use crate::exit;
 use fault::Fault;
 use ports::Taken;
 use server::Opening;
