@@ -77,7 +77,7 @@ impl Compiler {
                 Node::Some(*element, Box::new(self.node(predicate, &inner)?))
             }
             Expression::Legacy { key, value } => match legacy::special(key, value) {
-                // Jaeger's own search is as deep wherever it stands.
+                // Ours, and shallow, however deep it stands in the filter.
                 Some(special) => self.compile(&special)?,
                 None => self.one(everywhere(key), Test::Form(Form::new(value)), false),
             },
