@@ -10,10 +10,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::edit::{Change, Edit};
+use super::epoch::Epoch;
 use super::state::CatalogState;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::CATALOG;
-use crate::world::{Files, LogFile};
+use crate::world::{Files, LogFile, is_full};
 
 const DIRECTORY: &str = "catalog";
 /// Bytes of edits before a new checkpoint is worth writing.
@@ -47,12 +48,13 @@ pub(crate) fn inspect(files: &dyn Files) -> Result<Option<(CatalogState, bool)>>
 /// The catalog's only writer.
 pub(crate) struct CatalogStore {
     files: Arc<dyn Files>,
+    epoch: Epoch,
     state: Arc<CatalogState>,
     name: String,
     log: Box<dyn LogFile>,
     length: u64,
     checkpoint_length: u64,
-    /// Set while a commit is under way: left early, the file's tail is unknown and nothing more
+    /// Set while a commit is under way: left early, the catalog's end is unknown and nothing more
     /// is committed.
     armed: bool,
 }
@@ -92,20 +94,25 @@ fn record<T: DeserializeOwned>(json: &[u8], file: &str, number: usize) -> Result
 }
 
 impl CatalogStore {
-    /// Loads the catalog, or creates it with `fresh` where there is none.
+    /// Claims the next epoch, then loads the catalog, or creates it with `fresh` where there is
+    /// none.
     ///
     /// # Errors
-    /// `Corrupted` for damage, `Format` for records of a newer build, `Io`.
+    /// `Corrupted` for damage, `Format` for records of a newer build, `Locked`, `Io`.
     pub(crate) fn open(
         files: Arc<dyn Files>,
         fresh: impl FnOnce() -> CatalogState,
     ) -> Result<Self> {
+        // What is damaged or of a newer build is refused before anything is changed.
+        inspect(&*files)?;
+        // Before the load that counts: whoever had it commits nothing that we do not load.
+        let epoch = Epoch::claim(&files)?;
         let names = files.list(DIRECTORY).map_err(|e| Error::io("listing", DIRECTORY, e))?;
         let mut names: Vec<_> = names.into_iter().filter(|n| n.ends_with(".jsonl")).collect();
         let Some(newest) = names.pop() else {
-            return Self::create(files, fresh());
+            return Self::create(files, epoch, fresh());
         };
-        let store = Self::load(files, newest)?;
+        let store = Self::load(files, epoch, newest)?;
         // Older files are left behind by a crash between publishing a checkpoint and removing
         // what it replaced.
         for old in names {
@@ -114,14 +121,14 @@ impl CatalogStore {
         Ok(store)
     }
 
-    fn create(files: Arc<dyn Files>, state: CatalogState) -> Result<Self> {
+    fn create(files: Arc<dyn Files>, epoch: Epoch, state: CatalogState) -> Result<Self> {
         let (name, length) = write_checkpoint(&*files, &state)?;
         let log = files.open_log(&name).map_err(|e| Error::io("opening", &name, e))?;
         let state = Arc::new(state);
-        Ok(Self { files, state, name, log, length, checkpoint_length: length, armed: false })
+        Ok(Self { files, epoch, state, name, log, length, checkpoint_length: length, armed: false })
     }
 
-    fn load(files: Arc<dyn Files>, name: String) -> Result<Self> {
+    fn load(files: Arc<dyn Files>, epoch: Epoch, name: String) -> Result<Self> {
         let io = |what: &str, e| Error::io(what, &name, e);
         let mut log = files.open_log(&name).map_err(|e| io("opening", e))?;
         let length = log.len().map_err(|e| io("measuring", e))?;
@@ -135,6 +142,7 @@ impl CatalogStore {
         }
         Ok(Self {
             files,
+            epoch,
             state: Arc::new(loaded.state),
             length: loaded.good as u64,
             checkpoint_length: loaded.checkpoint as u64,
@@ -154,11 +162,24 @@ impl CatalogStore {
         self.length
     }
 
+    /// True once nothing more can be committed: the file's tail is unknown.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.armed
+    }
+
+    /// # Errors
+    /// `Locked` where another process has taken over; `Io`.
+    pub(crate) fn check_epoch(&self) -> Result<()> {
+        self.epoch.check()
+    }
+
     /// Commits changes made from version `expected`: durable when it returns.
     ///
     /// # Errors
-    /// `Internal` on a version conflict or an edit that does not fit (nothing happened);
-    /// `Io` when the edit could not be made durable: the store must be reopened.
+    /// `Internal` on a version conflict or an edit that does not fit, `Locked` where another
+    /// process has taken over, `Io` where the disk is full: nothing happened then. `Io` with
+    /// [`CatalogStore::is_lost`] when the edit could not be made durable: the store must be
+    /// reopened.
     pub(crate) fn commit(
         &mut self,
         expected: u64,
@@ -171,33 +192,39 @@ impl CatalogStore {
                 format!("{} could not be written earlier; restart to recover", self.name),
             ));
         }
+        self.check_epoch()?;
         let edit = Edit { version: expected + 1, at, changes };
         let next = Arc::new(self.state.apply(&edit)?);
         let line = line(&edit)?;
         self.armed = true;
-        self.log
-            .write_at(self.length, &line)
-            .and_then(|()| self.log.sync())
-            .map_err(|e| Error::io("writing the catalog", &self.name, e))?;
+        if let Err(e) = self.log.write_at(self.length, &line) {
+            let mut undo = || self.log.truncate(self.length).and_then(|()| self.log.sync());
+            self.armed = !is_full(&e) || undo().is_err();
+            return Err(Error::io("writing the catalog", &self.name, e));
+        }
+        self.log.sync().map_err(|e| Error::io("syncing the catalog", &self.name, e))?;
         self.armed = false;
         self.length += line.len() as u64;
         self.state = Arc::clone(&next);
         if self.length - self.checkpoint_length > EDIT_BYTES_MAX.max(self.checkpoint_length) {
-            self.checkpoint()?;
+            self.checkpoint();
         }
         Ok(next)
     }
 
     /// Moves to a new file that begins with the present state. The edits are durable already, so
-    /// a failure here loses nothing; it is tried again at a later commit.
-    fn checkpoint(&mut self) -> Result<()> {
-        let Ok((name, length)) = write_checkpoint(&*self.files, &self.state) else { return Ok(()) };
-        let log = self.files.open_log(&name).map_err(|e| Error::io("opening", &name, e))?;
+    /// a failure here loses nothing; it is tried again at a later commit. But once the new file
+    /// has its name, nothing may go into the old one.
+    fn checkpoint(&mut self) {
+        let Ok((name, length)) = write_checkpoint(&*self.files, &self.state) else { return };
+        let Ok(log) = self.files.open_log(&name) else {
+            self.armed = true;
+            return;
+        };
         let old = std::mem::replace(&mut self.name, name);
         self.log = log;
         (self.length, self.checkpoint_length) = (length, length);
         drop(self.files.remove(&old));
-        Ok(())
     }
 }
 

@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use super::Shared;
 use super::committer::Commit;
+use super::room::Reserve;
 use crate::batch::Batch;
 use crate::catalog::edit::{Change, SegmentEntry};
+use crate::catalog::partition::Partition;
 use crate::catalog::registry::RegisteredColumn;
 use crate::catalog::state::CatalogState;
 use crate::catalog::store::CatalogStore;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::events::Event;
 use crate::seal::{self, Part, Reason};
 use crate::segment::{self, Input};
@@ -26,6 +28,8 @@ use crate::view::{CatalogView, LiveSegment};
 const TICK: Duration = Duration::from_millis(100);
 /// Pause after a failed seal, in nanoseconds.
 const RETRY_AFTER: u64 = 5_000_000_000;
+/// How often the epoch and the reserve are looked after, in nanoseconds.
+const LOOK_EVERY: u64 = 1_000_000_000;
 
 /// What this thread is told.
 pub(super) enum Task {
@@ -40,7 +44,10 @@ pub(super) struct Sealer<'a> {
     shared: &'a Shared,
     catalog: CatalogStore,
     next_segment: u64,
+    reserve: Reserve,
     commits: SyncSender<Commit>,
+    /// Monotonic time of the next look at epoch and reserve.
+    look_at: u64,
     /// Monotonic time before which no seal is tried on our own account.
     paused_until: u64,
 }
@@ -58,9 +65,10 @@ impl<'a> Sealer<'a> {
         shared: &'a Shared,
         catalog: CatalogStore,
         next_segment: u64,
+        reserve: Reserve,
         commits: SyncSender<Commit>,
     ) -> Self {
-        Self { shared, catalog, next_segment, commits, paused_until: 0 }
+        Self { shared, catalog, next_segment, reserve, commits, look_at: 0, paused_until: 0 }
     }
 
     /// The thread's body.
@@ -71,8 +79,32 @@ impl<'a> Sealer<'a> {
                 Ok(Task::Shutdown(reply)) => drop(reply.send(self.seal_all(Reason::Shutdown))),
                 Ok(Task::Purge(reply)) => drop(reply.send(self.purge())),
                 Ok(Task::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-                Err(RecvTimeoutError::Timeout) => self.seal_due(),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.look_after();
+                    self.seal_due();
+                }
             }
+        }
+    }
+
+    /// Stops acknowledging where another process took over, and makes the reserve anew when there
+    /// is room again.
+    fn look_after(&mut self) {
+        let now = self.shared.world.clock.monotonic();
+        if now < self.look_at {
+            return;
+        }
+        self.look_at = now + LOOK_EVERY;
+        if let Err(error) = self.catalog.check_epoch() {
+            self.lost(&error);
+        }
+        self.reserve.restore();
+    }
+
+    /// Closes the gate where the error means that nothing can be committed any more.
+    fn lost(&self, error: &Error) {
+        if error.kind() == ErrorKind::Locked || self.catalog.is_lost() {
+            self.shared.close_gate(error.to_string());
         }
     }
 
@@ -104,6 +136,8 @@ impl<'a> Sealer<'a> {
 
     /// Seals everything of a tenancy up to the present end of the log.
     fn seal(&mut self, tenancy: &Tenancy, reason: Reason) -> Result<()> {
+        // What follows would be in vain.
+        self.catalog.check_epoch().inspect_err(|error| self.lost(error))?;
         let began = self.shared.world.clock.monotonic();
         let state = self.shared.views.publish(|state| state.head.begin_seal(tenancy));
         let through = state.sequence;
@@ -154,19 +188,35 @@ impl<'a> Sealer<'a> {
                 registry.add(&column)?;
                 written.columns.push(column);
             }
-            let state = self.catalog.state();
-            let name = state.segment_name(tenancy, partition, self.next_segment);
-            self.next_segment += 1;
-            let put = || {
-                let mut file = self.shared.world.files.create(&name)?;
-                file.append(&built.bytes)?;
-                file.publish()
-            };
-            put().map_err(|e| Error::io("writing segment", &name, e))?;
+            let name = self.publish(tenancy, partition, &built.bytes)?;
             let (tenancy, facts) = (tenancy.clone(), built.facts);
             written.entries.push(SegmentEntry { name, tenancy, partition, facts });
         }
         Ok(())
+    }
+
+    /// Puts a segment's file under a name that was never used.
+    fn publish(
+        &mut self,
+        tenancy: &Tenancy,
+        partition: Option<Partition>,
+        bytes: &[u8],
+    ) -> Result<String> {
+        loop {
+            let name = self.catalog.state().segment_name(tenancy, partition, self.next_segment);
+            self.next_segment += 1;
+            let put = || {
+                let mut file = self.shared.world.files.create(&name)?;
+                file.append(bytes)?;
+                file.publish()
+            };
+            match put() {
+                Ok(()) => return Ok(name),
+                // A store that we took over has published it since our start, in vain.
+                Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(e) => return Err(Error::io("writing segment", &name, e)),
+            }
+        }
     }
 
     /// Files that no edit will name: removed now, or at the next start where that fails too.
@@ -213,7 +263,9 @@ impl<'a> Sealer<'a> {
 
     fn commit(&mut self, changes: Vec<Change>) -> Result<Arc<CatalogState>> {
         let expected = self.catalog.state().version;
-        let state = self.catalog.commit(expected, self.shared.world.clock.now(), changes)?;
+        self.reserve.give_up_if_short();
+        let committed = self.catalog.commit(expected, self.shared.world.clock.now(), changes);
+        let state = committed.inspect_err(|error| self.lost(error))?;
         self.shared.catalog_bytes.store(self.catalog.bytes(), Ordering::Release);
         Ok(state)
     }

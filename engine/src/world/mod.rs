@@ -124,6 +124,11 @@ pub trait LogFile: fmt::Debug + Send {
     fn sync(&mut self) -> io::Result<()>;
 }
 
+/// True for the errors of a volume or quota that has no room left; freeing some mends them.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 /// Time.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// Nanoseconds since 1970, as the wall shows it.

@@ -88,8 +88,14 @@ async fn live(config: Config) -> Result<(), Fault> {
         }
         opened = opening.open() => opened?,
     };
-    stop.asked().await;
-    server.stop().await
+    tokio::select! {
+        () = stop.asked() => server.stop().await,
+        fault = server.broken() => {
+            // Nothing more can be sealed; what is acknowledged waits in the log.
+            drop(server.stop().await);
+            Err(fault)
+        }
+    }
 }
 
 fn leave(fault: &Fault) -> ExitCode {
