@@ -45,6 +45,14 @@ impl Stored for LiveSegment {
         self.segment.read(rows, projection)
     }
 
+    fn fingerprint(&self, trace: &TraceId) -> u32 {
+        fingerprint(trace)
+    }
+
+    fn fingerprints(&self) -> Box<dyn Iterator<Item = u32> + '_> {
+        Box::new(self.segment.traces().map(|(fingerprint, _)| fingerprint))
+    }
+
     fn may_hold(&self, trace: &TraceId) -> bool {
         self.segment.may_hold(trace)
     }
@@ -75,10 +83,9 @@ impl View {
 
     fn places(&self, tenancy: &Tenancy) -> Places {
         let head = self.state.head.get(tenancy).into_iter();
-        let segments = self.state.catalog.segments(tenancy).iter();
         Places {
             chunks: head.flat_map(|head| head.chunks()).cloned().collect(),
-            segments: segments.map(|live| Arc::clone(live) as Arc<dyn Stored>).collect(),
+            segments: self.state.catalog.shelf(tenancy),
         }
     }
 

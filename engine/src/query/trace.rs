@@ -190,7 +190,7 @@ impl Parts {
         work.traces_located(1);
         work.trace_probes(places.segments.len());
         let mut segments = VecDeque::new();
-        for segment in places.segments.iter().filter(|segment| segment.may_hold(&id)) {
+        for segment in places.segments.holding(&id) {
             match segment.locate(&id)? {
                 Some(rows) => segments.push_back((Arc::clone(segment), rows)),
                 None => work.false_probes(1),

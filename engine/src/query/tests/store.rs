@@ -18,7 +18,7 @@ use crate::error::Result;
 use crate::head::Chunk;
 use crate::otlp::attributes;
 use crate::otlp::walk::{Interner, admit};
-use crate::query::places::{Block, BlockSet, Places, Stored};
+use crate::query::places::{Block, BlockSet, Places, Shelf, Stored};
 use crate::terms;
 
 pub(super) const BLOCK: usize = 8;
@@ -216,6 +216,14 @@ impl Stored for Sealed {
         Ok(projected(&self.batch, rows, projection))
     }
 
+    fn fingerprint(&self, trace: &TraceId) -> u32 {
+        fingerprint(trace)
+    }
+
+    fn fingerprints(&self) -> Box<dyn Iterator<Item = u32> + '_> {
+        Box::new(self.batch.trace_id.iter().map(fingerprint))
+    }
+
     fn may_hold(&self, trace: &TraceId) -> bool {
         self.batch.trace_id.iter().any(|id| fingerprint(id) == fingerprint(trace))
     }
@@ -239,7 +247,7 @@ pub(super) struct Small {
     interner: Interner,
     sequence: u64,
     head: Vec<Batch>,
-    segments: Vec<Arc<dyn Stored>>,
+    segments: Shelf,
     /// Copies sealed, by content.
     sealed: BTreeMap<Vec<u8>, usize>,
     /// Every distinct span by content, and the most copies any Export carried.
@@ -311,7 +319,8 @@ impl Small {
         }
         if !rows.is_empty() {
             let name = format!("segment-{}", self.segments.len());
-            self.segments.push(Arc::new(Sealed::new(&name, &rows)));
+            let sealed: Arc<dyn Stored> = Arc::new(Sealed::new(&name, &rows));
+            self.segments = self.segments.with([sealed]);
         }
         self.head.clear();
     }
