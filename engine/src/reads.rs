@@ -2,6 +2,7 @@
 //! asked of it. Finds a tenancy's places in the state and hands them to the queries; holds no
 //! algorithm, writes nothing.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::batch::{Batch, Projection};
@@ -41,7 +42,7 @@ impl Stored for LiveSegment {
         self.segment.blocks_of(term)
     }
 
-    fn read(&self, rows: std::ops::Range<u32>, projection: &Projection) -> Result<Batch> {
+    fn read(&self, rows: Range<u32>, projection: &Projection) -> Result<Batch> {
         self.segment.read(rows, projection)
     }
 
@@ -53,15 +54,15 @@ impl Stored for LiveSegment {
         Box::new(self.segment.traces().map(|(fingerprint, _)| fingerprint))
     }
 
-    fn may_hold(&self, trace: &TraceId) -> bool {
-        self.segment.may_hold(trace)
+    fn suspects(&self, fingerprint: u32, take: &mut dyn FnMut(Range<u32>)) {
+        self.segment.suspects(fingerprint).for_each(take);
     }
 
-    fn locate(&self, trace: &TraceId) -> Result<Option<std::ops::Range<u32>>> {
+    fn locate(&self, trace: &TraceId) -> Result<Option<Range<u32>>> {
         self.segment.locate(trace)
     }
 
-    fn traces(&self) -> Box<dyn Iterator<Item = (u32, std::ops::Range<u32>)> + '_> {
+    fn traces(&self) -> Box<dyn Iterator<Item = (u32, Range<u32>)> + '_> {
         Box::new(self.segment.traces())
     }
 }

@@ -69,15 +69,21 @@ impl Shelf {
         self.0.starts.iter().copied()
     }
 
-    /// The segments that may hold a trace, in order; nearly always those that do. No I/O.
-    pub(crate) fn holding(&self, trace: &TraceId) -> impl Iterator<Item = &Arc<dyn Stored>> {
+    /// Where a trace may lie, in order; nearly always where it does. No I/O.
+    pub(crate) fn holding(
+        &self,
+        trace: &TraceId,
+        take: &mut dyn FnMut(&Arc<dyn Stored>, Range<u32>),
+    ) {
         let Shelved { segments, prints, .. } = &*self.0;
         let print = segments.first().map_or(0, |segment| segment.fingerprint(trace));
         let named = prints.iter().zip(segments.chunks_exact(PRINTS_SEGMENTS));
         let named =
             named.flat_map(move |(of, group)| of.find(print).filter_map(|at| group.get(at)));
         let others = segments.get(prints.len() * PRINTS_SEGMENTS..).unwrap_or_default();
-        named.chain(others).filter(|segment| segment.may_hold(trace))
+        for segment in named.chain(others) {
+            segment.suspects(print, &mut |rows| take(segment, rows));
+        }
     }
 
     /// What it holds in memory beside the segments.
@@ -112,8 +118,8 @@ pub(crate) trait Stored: Debug + Send + Sync {
     fn fingerprint(&self, trace: &TraceId) -> u32;
     /// Of all traces, in any order.
     fn fingerprints(&self) -> Box<dyn Iterator<Item = u32> + '_>;
-    /// False where the trace is not here. No I/O.
-    fn may_hold(&self, trace: &TraceId) -> bool;
+    /// Gives the rows of each trace of this fingerprint. No I/O.
+    fn suspects(&self, fingerprint: u32, take: &mut dyn FnMut(Range<u32>));
     /// The rows of a trace.
     fn locate(&self, trace: &TraceId) -> Result<Option<Range<u32>>>;
     /// All traces as (fingerprint, rows).
