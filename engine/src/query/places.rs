@@ -70,20 +70,18 @@ impl Shelf {
     }
 
     /// Where a trace may lie, in order; nearly always where it does. No I/O.
-    pub(crate) fn holding(
-        &self,
-        trace: &TraceId,
-        take: &mut dyn FnMut(&Arc<dyn Stored>, Range<u32>),
-    ) {
+    pub(crate) fn holding(&self, trace: &TraceId) -> Vec<(Arc<dyn Stored>, Range<u32>)> {
         let Shelved { segments, prints, .. } = &*self.0;
         let print = segments.first().map_or(0, |segment| segment.fingerprint(trace));
         let named = prints.iter().zip(segments.chunks_exact(PRINTS_SEGMENTS));
         let named =
             named.flat_map(move |(of, group)| of.find(print).filter_map(|at| group.get(at)));
         let others = segments.get(prints.len() * PRINTS_SEGMENTS..).unwrap_or_default();
+        let mut found = Vec::new();
         for segment in named.chain(others) {
-            segment.suspects(print, &mut |rows| take(segment, rows));
+            segment.suspects(print, &mut |rows| found.push((Arc::clone(segment), rows)));
         }
+        found
     }
 
     /// What it holds in memory beside the segments.

@@ -203,10 +203,7 @@ impl Parts {
     fn suspected(places: &Places, id: TraceId, work: &Work) -> Self {
         work.traces_located(1);
         work.trace_probes(places.segments.len());
-        let mut segments = VecDeque::new();
-        places.segments.holding(&id, &mut |segment, rows| {
-            segments.push_back((Arc::clone(segment), rows));
-        });
+        let segments = places.segments.holding(&id).into();
         Self { id, segments, head: HeadPart::new(places, id) }
     }
 
