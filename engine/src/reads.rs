@@ -2,6 +2,7 @@
 //! asked of it. Finds a tenancy's places in the state and hands them to the queries; holds no
 //! algorithm, writes nothing.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::batch::{Batch, Projection};
@@ -41,19 +42,27 @@ impl Stored for LiveSegment {
         self.segment.blocks_of(term)
     }
 
-    fn read(&self, rows: std::ops::Range<u32>, projection: &Projection) -> Result<Batch> {
+    fn read(&self, rows: Range<u32>, projection: &Projection) -> Result<Batch> {
         self.segment.read(rows, projection)
     }
 
-    fn may_hold(&self, trace: &TraceId) -> bool {
-        self.segment.may_hold(trace)
+    fn fingerprint(&self, trace: &TraceId) -> u32 {
+        fingerprint(trace)
     }
 
-    fn locate(&self, trace: &TraceId) -> Result<Option<std::ops::Range<u32>>> {
+    fn fingerprints(&self) -> Box<dyn Iterator<Item = u32> + '_> {
+        Box::new(self.segment.traces().map(|(fingerprint, _)| fingerprint))
+    }
+
+    fn suspects(&self, fingerprint: u32, take: &mut dyn FnMut(Range<u32>)) {
+        self.segment.suspects(fingerprint).for_each(take);
+    }
+
+    fn locate(&self, trace: &TraceId) -> Result<Option<Range<u32>>> {
         self.segment.locate(trace)
     }
 
-    fn traces(&self) -> Box<dyn Iterator<Item = (u32, std::ops::Range<u32>)> + '_> {
+    fn traces(&self) -> Box<dyn Iterator<Item = (u32, Range<u32>)> + '_> {
         Box::new(self.segment.traces())
     }
 }
@@ -75,10 +84,9 @@ impl View {
 
     fn places(&self, tenancy: &Tenancy) -> Places {
         let head = self.state.head.get(tenancy).into_iter();
-        let segments = self.state.catalog.segments(tenancy).iter();
         Places {
             chunks: head.flat_map(|head| head.chunks()).cloned().collect(),
-            segments: segments.map(|live| Arc::clone(live) as Arc<dyn Stored>).collect(),
+            segments: self.state.catalog.shelf(tenancy),
         }
     }
 

@@ -436,7 +436,7 @@ impl Store {
             segment_bytes: sum(&|s| s.entry.facts.bytes),
             segment_spans: sum(&|s| s.entry.facts.spans),
             segment_memory_bytes: sum(&|s| s.segment.memory_bytes() as u64)
-                + shared.cache.memory_bytes() as u64,
+                + (state.catalog.shelves_bytes() + shared.cache.memory_bytes()) as u64,
             catalog_bytes: load(&shared.catalog_bytes),
             duplicate_spans: load(&shared.duplicate_spans),
             oldest_span: state.catalog.all().map(|s| s.entry.facts.start_min).min().unwrap_or(0),

@@ -250,9 +250,10 @@ impl<'a> Sealer<'a> {
         };
         changes.extend([tenancy_sealed, Change::LogStart { writer, sequence: log_start }]);
         let state = self.commit(changes)?;
+        // Nobody else changes the catalog, so that this can be made before anybody has to wait.
+        let catalog = Arc::new(self.shared.views.current().catalog.with(state, opened));
         let view = self.shared.views.publish(|view| {
-            let open = view.catalog.all().cloned().chain(opened).collect();
-            view.catalog = Arc::new(CatalogView::new(state, open));
+            view.catalog = catalog;
             view.head.end_seal(tenancy);
         });
         self.shared.duplicate_spans.fetch_add(written.duplicates, Ordering::AcqRel);

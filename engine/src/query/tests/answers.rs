@@ -13,6 +13,7 @@ use super::store::{Small, content, fingerprint};
 use crate::query::dependencies::{Window, dependencies};
 use crate::query::request::{Cancel, Cursor, FoundTrace};
 use crate::query::{TraceStream, explain, find, page, summaries, traces};
+use crate::segment::PRINTS_SEGMENTS;
 use crate::world::SystemClock;
 use crate::{TraceId, TraceQuery};
 
@@ -197,6 +198,34 @@ fn whole_traces_come_back_each_copy_once() {
             assert_eq!(counted(spans.iter()), expected, "seed {seed}: {id}");
         }
     }
+}
+
+/// More segments than one filter speaks for, and some that none speaks for yet.
+#[test]
+fn traces_torn_over_many_segments_come_back_whole() {
+    let mut dice = Dice::new(11);
+    let mut store = Small::default();
+    for _ in 0..75 {
+        let export = export(&mut dice, 3, 40);
+        store.ingest(&export);
+        store.seal();
+    }
+    let places = store.places();
+    assert!(places.segments.len() > 2 * PRINTS_SEGMENTS);
+    let query = TraceQuery { limit: 100, ..TraceQuery::default() };
+    let found = find(&places, &query, &Cancel::new()).unwrap();
+    assert_eq!(found, expected(&store, &query));
+    let cancel = Cancel::new();
+    let got = summaries(&places, &found, &cancel).unwrap();
+    let ids: Vec<TraceId> = found.iter().map(|found| found.trace_id).collect();
+    let whole = drained(traces(places, ids, Cancel::new()), 1 << 20);
+    assert_eq!((got.len(), whole.len()), (found.len(), found.len()));
+    for (summary, (id, spans)) in got.iter().zip(&whole) {
+        let expected = counted(store.all().filter(|span| span.trace_id() == *id));
+        assert_eq!(counted(spans.iter()), expected, "{id}");
+        assert_eq!((summary.trace_id, summary.span_count as usize), (*id, spans.len()));
+    }
+    assert!(cancel.work().counts().false_probes > 0, "fingerprints collide here");
 }
 
 #[test]

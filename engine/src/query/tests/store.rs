@@ -18,7 +18,7 @@ use crate::error::Result;
 use crate::head::Chunk;
 use crate::otlp::attributes;
 use crate::otlp::walk::{Interner, admit};
-use crate::query::places::{Block, BlockSet, Places, Stored};
+use crate::query::places::{Block, BlockSet, Places, Shelf, Stored};
 use crate::terms;
 
 pub(super) const BLOCK: usize = 8;
@@ -216,8 +216,17 @@ impl Stored for Sealed {
         Ok(projected(&self.batch, rows, projection))
     }
 
-    fn may_hold(&self, trace: &TraceId) -> bool {
-        self.batch.trace_id.iter().any(|id| fingerprint(id) == fingerprint(trace))
+    fn fingerprint(&self, trace: &TraceId) -> u32 {
+        fingerprint(trace)
+    }
+
+    fn fingerprints(&self) -> Box<dyn Iterator<Item = u32> + '_> {
+        Box::new(self.batch.trace_id.iter().map(fingerprint))
+    }
+
+    fn suspects(&self, wanted: u32, take: &mut dyn FnMut(Range<u32>)) {
+        let is_it = |(print, _): &(u32, Range<u32>)| *print == wanted;
+        self.traces().filter(is_it).for_each(|(_, rows)| take(rows));
     }
 
     fn locate(&self, trace: &TraceId) -> Result<Option<Range<u32>>> {
@@ -239,7 +248,7 @@ pub(super) struct Small {
     interner: Interner,
     sequence: u64,
     head: Vec<Batch>,
-    segments: Vec<Arc<dyn Stored>>,
+    segments: Shelf,
     /// Copies sealed, by content.
     sealed: BTreeMap<Vec<u8>, usize>,
     /// Every distinct span by content, and the most copies any Export carried.
@@ -311,7 +320,8 @@ impl Small {
         }
         if !rows.is_empty() {
             let name = format!("segment-{}", self.segments.len());
-            self.segments.push(Arc::new(Sealed::new(&name, &rows)));
+            let sealed: Arc<dyn Stored> = Arc::new(Sealed::new(&name, &rows));
+            self.segments = self.segments.with([sealed]);
         }
         self.head.clear();
     }
