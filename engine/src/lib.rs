@@ -18,6 +18,7 @@ mod options;
 mod query;
 mod reads;
 mod repeats;
+mod rollup;
 mod seal;
 mod segment;
 mod span;

@@ -14,7 +14,8 @@ use crate::query::request::{
 };
 use crate::query::work::Work;
 use crate::query::{self, TraceStream};
-use crate::segment::{Block, BlockSet, fingerprint};
+use crate::rollup::CallRollup;
+use crate::segment::{Block, BlockSet, PackedCalls, fingerprint};
 use crate::span::{SpanKind, TraceId};
 use crate::tenancy::Tenancy;
 use crate::view::{LiveSegment, State};
@@ -43,6 +44,26 @@ impl Stored for LiveSegment {
 
     fn read(&self, rows: std::ops::Range<u32>, projection: &Projection) -> Result<Batch> {
         self.segment.read(rows, projection)
+    }
+
+    fn read_ranges(
+        &self,
+        ranges: &[std::ops::Range<u32>],
+        projection: &Projection,
+    ) -> Result<Batch> {
+        self.segment.read_ranges(ranges, projection)
+    }
+
+    fn find(&self, trace: &TraceId) -> Vec<std::ops::Range<u32>> {
+        self.segment.find(trace).collect()
+    }
+
+    fn calls(&self) -> Option<&PackedCalls> {
+        self.segment.calls()
+    }
+
+    fn unpack_calls(&self) -> Result<Option<CallRollup>> {
+        self.segment.unpack_calls()
     }
 
     fn may_hold(&self, trace: &TraceId) -> bool {

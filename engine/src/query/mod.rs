@@ -15,6 +15,7 @@ pub(crate) mod explain;
 pub(crate) mod expression;
 pub(crate) mod names;
 mod outline;
+pub(crate) mod parts;
 pub(crate) mod places;
 pub(crate) mod request;
 mod rowset;

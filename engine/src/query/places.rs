@@ -8,7 +8,8 @@ use std::sync::Arc;
 use crate::batch::{Batch, Projection};
 use crate::error::Result;
 use crate::head::Chunk;
-pub(crate) use crate::segment::{Block, BlockSet};
+use crate::rollup::CallRollup;
+pub(crate) use crate::segment::{Block, BlockSet, PackedCalls};
 use crate::span::TraceId;
 
 /// Rows read at once where a trace or a segment is read from end to end.
@@ -33,6 +34,14 @@ pub(crate) trait Stored: Debug + Send + Sync {
     fn blocks_of(&self, term: u64) -> BlockSet;
     /// Rows in order; each trace's stand together, by start.
     fn read(&self, rows: Range<u32>, projection: &Projection) -> Result<Batch>;
+    /// The rows of all ranges, which must be ascending and apart.
+    fn read_ranges(&self, ranges: &[Range<u32>], projection: &Projection) -> Result<Batch>;
+    /// The rows of each trace with its fingerprint. No I/O.
+    fn find(&self, trace: &TraceId) -> Vec<Range<u32>>;
+    /// What its calls add up to, packed; none in files of before rollups.
+    fn calls(&self) -> Option<&PackedCalls>;
+    /// The same unpacked.
+    fn unpack_calls(&self) -> Result<Option<CallRollup>>;
     /// False where the trace is not here. No I/O.
     fn may_hold(&self, trace: &TraceId) -> bool;
     /// The rows of a trace.

@@ -9,6 +9,7 @@ use super::blob::{Blob, Cursor, Parsed, Part, put_u64, put_varint};
 use super::directory::Directory;
 use super::layout::Layout;
 use super::pages::PageTable;
+use super::rollup::PackedCalls;
 use super::shapes::ShapeTree;
 use super::tables::{self, Contexts};
 use super::terms::TermIndex;
@@ -31,6 +32,8 @@ pub(super) struct Index {
     pub(super) scopes: Vec<Arc<ScopeContext>>,
     pub(super) contexts: Contexts,
     pub(super) operations: Vec<(Arc<str>, Operation)>,
+    /// Older files have none.
+    pub(super) calls: Option<PackedCalls>,
 }
 
 impl Index {
@@ -58,7 +61,9 @@ impl Index {
             resources.len(),
             scopes.len(),
         )?;
+        let calls = blob.part_if_there(Part::Calls)?;
         Ok(Self {
+            calls: calls.map(|bytes| PackedCalls::decode(&bytes, rows)).transpose()?,
             rows,
             terms: TermIndex::decode(&blob.part(Part::Terms)?, blocks.len() as u32)?,
             operations: tables::decode_operations(&blob.part(Part::Operations)?)?,
@@ -91,6 +96,7 @@ impl Index {
             + self.terms.memory_bytes()
             + self.directory.memory_bytes()
             + self.contexts.memory_bytes()
+            + self.calls.as_ref().map_or(0, PackedCalls::memory_bytes)
             + resources
             + scopes
             + operations

@@ -116,6 +116,11 @@ impl Segment {
         self.index.directory.iter()
     }
 
+    /// The rows of each trace with this one's fingerprint. No I/O.
+    pub(crate) fn find(&self, trace: &TraceId) -> impl Iterator<Item = Range<u32>> {
+        self.index.directory.find(fingerprint(trace))
+    }
+
     /// False where the trace is not here; true nearly always means that it is. No I/O.
     pub(crate) fn may_hold(&self, trace: &TraceId) -> bool {
         self.index.directory.find(fingerprint(trace)).next().is_some()

@@ -81,8 +81,13 @@ impl Segment {
 
         let order: Vec<(u32, u32)> = (0..batch.rows() as u32).map(|row| (0, row)).collect();
         let registry = Registry::default();
-        let input =
-            Input { sources: &[&batch], order: &order, registry: &registry, sequences: None };
+        let input = Input {
+            sources: &[&batch],
+            order: &order,
+            registry: &registry,
+            sequences: None,
+            calls: None,
+        };
         let mut gather = Gather::new(input, plan, Limits::default());
         let data = gather.group(0);
         let gathered = gather.finish();

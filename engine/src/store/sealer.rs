@@ -17,8 +17,10 @@ use crate::catalog::state::{CatalogState, SegmentEntry};
 use crate::catalog::store::CatalogStore;
 use crate::error::{Error, Result};
 use crate::events::Event;
+use crate::query::places::Stored;
+use crate::seal::rollup::{New, rollups};
 use crate::seal::{self, Part, Reason};
-use crate::segment::{self, Input};
+use crate::segment::{self, Input, fingerprint};
 use crate::tenancy::Tenancy;
 use crate::view::{CatalogView, LiveSegment};
 
@@ -113,7 +115,8 @@ impl<'a> Sealer<'a> {
         let (parts, duplicates) = seal::plan(&chunks, state.catalog.segments(tenancy), width)?;
         let spans = parts.iter().map(|p| p.order.len() as u64).sum();
         let mut written = Written { entries: Vec::new(), columns: Vec::new(), duplicates };
-        if let Err(error) = self.write(tenancy, &chunks, parts, &mut written) {
+        let present = state.catalog.segments(tenancy);
+        if let Err(error) = self.write(tenancy, &chunks, parts, present, &mut written) {
             self.discard(&written.entries);
             return Err(error);
         }
@@ -140,33 +143,51 @@ impl<'a> Sealer<'a> {
         tenancy: &Tenancy,
         chunks: &[&Batch],
         parts: Vec<Part>,
+        present: &[Arc<LiveSegment>],
         written: &mut Written,
     ) -> Result<()> {
         let mut registry = self.catalog.state().columns.clone();
-        for Part { partition, order } in parts {
+        let names = self.names(tenancy, &parts);
+        let news: Vec<New<'_>> =
+            parts.iter().zip(&names).map(|(part, name)| New { name, order: &part.order }).collect();
+        let present: Vec<_> =
+            present.iter().map(|live| Arc::clone(live) as Arc<dyn Stored>).collect();
+        let rollups = rollups(chunks, &news, &present, fingerprint)?;
+        for ((Part { partition, order }, name), calls) in
+            parts.iter().zip(names.clone()).zip(rollups)
+        {
             let built = segment::build(&Input {
                 sources: chunks,
-                order: &order,
+                order,
                 registry: &registry,
                 sequences: None,
+                calls: Some(&calls),
             })?;
             for column in built.columns {
                 registry.add(&column)?;
                 written.columns.push(column);
             }
-            let state = self.catalog.state();
-            let name = state.segment_name(tenancy, partition, self.next_segment);
-            self.next_segment += 1;
             let put = || {
                 let mut file = self.shared.world.files.create(&name)?;
                 file.append(&built.bytes)?;
                 file.publish()
             };
             put().map_err(|e| Error::io("writing segment", &name, e))?;
-            let (tenancy, facts) = (tenancy.clone(), built.facts);
+            let (tenancy, facts, partition) = (tenancy.clone(), built.facts, *partition);
             written.entries.push(SegmentEntry { name, tenancy, partition, facts });
         }
         Ok(())
+    }
+
+    /// A new name for each part.
+    fn names(&mut self, tenancy: &Tenancy, parts: &[Part]) -> Vec<String> {
+        let mut names = Vec::with_capacity(parts.len());
+        for part in parts {
+            let state = self.catalog.state();
+            names.push(state.segment_name(tenancy, part.partition, self.next_segment));
+            self.next_segment += 1;
+        }
+        names
     }
 
     /// Files that no edit will name: removed now, or at the next start where that fails too.

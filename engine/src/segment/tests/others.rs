@@ -82,7 +82,13 @@ fn check(batches: &[Batch], limits: Limits) {
     let sources: Vec<&Batch> = batches.iter().collect();
     let order = order(&sources);
     let registry = Registry::default();
-    let input = Input { sources: &sources, order: &order, registry: &registry, sequences: None };
+    let input = Input {
+        sources: &sources,
+        order: &order,
+        registry: &registry,
+        sequences: None,
+        calls: None,
+    };
     let built = build_within(&input, limits).unwrap();
     let segment = open(&built.bytes).unwrap();
     let file = SerializedFileReader::new(Bytes::from(built.bytes.clone())).unwrap();

@@ -19,7 +19,13 @@ fn check(batches: &[Batch], limits: Limits) {
     let sources: Vec<&Batch> = batches.iter().collect();
     let order = order(&sources);
     let registry = Registry::default();
-    let input = Input { sources: &sources, order: &order, registry: &registry, sequences: None };
+    let input = Input {
+        sources: &sources,
+        order: &order,
+        registry: &registry,
+        sequences: None,
+        calls: None,
+    };
     let built = build_within(&input, limits).unwrap();
     let segment = open(&built.bytes).unwrap();
     segment.verify().unwrap();
@@ -32,7 +38,8 @@ fn check(batches: &[Batch], limits: Limits) {
     // What was read is written again, and is the same file.
     let again: Vec<(u32, u32)> = (0..read.rows() as u32).map(|row| (0, row)).collect();
     let sequences = Some((built.facts.sequence_min, built.facts.sequence_max));
-    let input = Input { sources: &[&read], order: &again, registry: &registry, sequences };
+    let input =
+        Input { sources: &[&read], order: &again, registry: &registry, sequences, calls: None };
     let rebuilt = build_within(&input, limits).unwrap();
     let segment = open(&rebuilt.bytes).unwrap();
     segment.verify().unwrap();
@@ -88,7 +95,13 @@ fn any_range_is_that_part_of_the_whole() {
     let sources: Vec<&Batch> = batches.iter().collect();
     let order = order(&sources);
     let registry = Registry::default();
-    let input = Input { sources: &sources, order: &order, registry: &registry, sequences: None };
+    let input = Input {
+        sources: &sources,
+        order: &order,
+        registry: &registry,
+        sequences: None,
+        calls: None,
+    };
     let built = build_within(&input, SMALL).unwrap();
     let segment = open(&built.bytes).unwrap();
     let all = segment.rows();
@@ -112,7 +125,13 @@ fn several_ranges_are_those_parts_of_the_whole() {
     let sources: Vec<&Batch> = batches.iter().collect();
     let order = order(&sources);
     let registry = Registry::default();
-    let input = Input { sources: &sources, order: &order, registry: &registry, sequences: None };
+    let input = Input {
+        sources: &sources,
+        order: &order,
+        registry: &registry,
+        sequences: None,
+        calls: None,
+    };
     let segment = open(&build_within(&input, SMALL).unwrap().bytes).unwrap();
     let mut rolls = Rolls::new(15);
     for _ in 0..40 {
@@ -190,8 +209,13 @@ fn a_projection_is_that_part_of_the_whole() {
         let sources: Vec<&Batch> = batches.iter().collect();
         let order = order(&sources);
         let registry = Registry::default();
-        let input =
-            Input { sources: &sources, order: &order, registry: &registry, sequences: None };
+        let input = Input {
+            sources: &sources,
+            order: &order,
+            registry: &registry,
+            sequences: None,
+            calls: None,
+        };
         let built = build_within(&input, SMALL).unwrap();
         let segment = open(&built.bytes).unwrap();
         let whole = segment.read(0..segment.rows(), &Projection::all()).unwrap();
@@ -266,7 +290,13 @@ fn rows_out_of_order_are_refused() {
     let good = order(&sources);
     let registry = Registry::default();
     let build_of = |order: &[(u32, u32)]| {
-        build(&Input { sources: &sources, order, registry: &registry, sequences: None })
+        build(&Input {
+            sources: &sources,
+            order,
+            registry: &registry,
+            sequences: None,
+            calls: None,
+        })
     };
     assert!(build_of(&good).is_ok());
     assert!(build_of(&[]).is_err());
@@ -290,7 +320,13 @@ fn registered_columns_keep_their_names() {
     assert!(names.contains(&"span_http_status_code_int") && names.contains(&"span_cached_bool"));
     let mut registry = Registry::default();
     first.columns.iter().for_each(|column| registry.add(column).unwrap());
-    let input = Input { sources: &sources, order: &order, registry: &registry, sequences: None };
+    let input = Input {
+        sources: &sources,
+        order: &order,
+        registry: &registry,
+        sequences: None,
+        calls: None,
+    };
     let second = build(&input).unwrap();
     assert!(second.columns.is_empty());
     assert_eq!(second.bytes, first.bytes);
