@@ -45,7 +45,7 @@ impl Window {
         start_max >= self.start && self.end.is_none_or(|end| start_min < end)
     }
 
-    fn of_minutes(from: u32, to: u32) -> Self {
+    pub(super) fn of_minutes(from: u32, to: u32) -> Self {
         let end = (to < MINUTES).then(|| u64::from(to) * MINUTE);
         Self { start: u64::from(from) * MINUTE, end }
     }

@@ -17,6 +17,7 @@ pub(crate) mod names;
 mod outline;
 pub(crate) mod parts;
 pub(crate) mod places;
+pub(crate) mod rates;
 pub(crate) mod request;
 mod rowset;
 mod search;

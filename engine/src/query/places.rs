@@ -9,6 +9,7 @@ use crate::batch::{Batch, Projection};
 use crate::error::Result;
 use crate::head::Chunk;
 use crate::rollup::CallRollup;
+use crate::rollup::rates::RateRollup;
 pub(crate) use crate::segment::{Block, BlockSet, PackedCalls};
 use crate::span::TraceId;
 
@@ -42,6 +43,8 @@ pub(crate) trait Stored: Debug + Send + Sync {
     fn calls(&self) -> Option<&PackedCalls>;
     /// The same unpacked.
     fn unpack_calls(&self) -> Result<Option<CallRollup>>;
+    /// What its spans come to.
+    fn unpack_rates(&self) -> Result<Option<RateRollup>>;
     /// False where the trace is not here. No I/O.
     fn may_hold(&self, trace: &TraceId) -> bool;
     /// The rows of a trace.

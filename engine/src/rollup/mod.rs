@@ -1,9 +1,11 @@
 //! Rollups: what a segment's rows add up to by the minute, so that counting over days reads sums
 //! and not rows. Rows of batches flow in, counts flow out: calls between services ([`calls`]),
-//! exact also where a trace lies in several segments ([`CallRollup`]). Pure; knows batches and
+//! exact also where a trace lies in several segments ([`CallRollup`]), and
+//! calls, errors and durations of services ([`rates`]). Pure; knows batches and
 //! nothing else: seals make rollups, segments keep them, queries add them up.
 
 pub(crate) mod calls;
+pub(crate) mod rates;
 
 use std::sync::Arc;
 
@@ -95,6 +97,13 @@ impl Counts {
         all.sort_unstable();
         all
     }
+}
+
+/// What a segment keeps of its rows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Rollup {
+    pub(crate) calls: CallRollup,
+    pub(crate) rates: rates::RateRollup,
 }
 
 /// The calls a segment adds to a store. Over the segments that are there, the sum of all `alone`

@@ -1,6 +1,6 @@
 //! Rollups of the segments a seal writes: each counted alone, and each trace that has rows in
 //! other segments corrected by what it is over all of them. Batches and open segments flow in,
-//! one [`CallRollup`] a new segment flows out. Older segments are read once a seal, for all torn
+//! one [`Rollup`] a new segment flows out. Older segments are read once a seal, for all torn
 //! traces at once. Must never fail a seal for what an older file does: where that cannot be read,
 //! the trace is noted as one that rollups cannot tell.
 
@@ -15,7 +15,8 @@ use crate::query::parts::{self, Fingerprint, Located, Wanted};
 use crate::query::places::Stored;
 use crate::query::request::Cancel;
 use crate::rollup::calls::{Member, Rule, Unknown};
-use crate::rollup::{CallRollup, Counts, Edge, Services, Torn, minute_of};
+use crate::rollup::rates::RateCounts;
+use crate::rollup::{CallRollup, Counts, Edge, Rollup, Services, Torn, minute_of};
 use crate::span::TraceId;
 
 /// Rows a trace may have in older segments to be corrected. Larger ones grow seal by seal, and
@@ -53,7 +54,7 @@ pub(crate) fn rollups(
     news: &[New<'_>],
     present: &[Arc<dyn Stored>],
     fingerprint: Fingerprint,
-) -> Result<Vec<CallRollup>> {
+) -> Result<Vec<Rollup>> {
     let mut made = Maker::new(sources, news);
     let mut runs = made.alone()?;
     runs.sort_unstable_by_key(|run| (run.trace, run.new));
@@ -69,7 +70,7 @@ struct Maker<'a> {
     /// For each source, the services of its resources.
     of_resources: Vec<Vec<u32>>,
     rule: Rule,
-    alone: Vec<Counts>,
+    alone: Vec<(Counts, RateCounts)>,
     /// For each new segment, its torn traces with the names they stand on.
     torn: Vec<Vec<(Torn, BTreeSet<String>)>>,
 }
@@ -84,7 +85,7 @@ impl<'a> Maker<'a> {
             services,
             of_resources,
             rule: Rule::default(),
-            alone: news.iter().map(|_| Counts::default()).collect(),
+            alone: Vec::with_capacity(news.len()),
             torn: news.iter().map(|_| Vec::new()).collect(),
         }
     }
@@ -104,7 +105,7 @@ impl<'a> Maker<'a> {
                 let batch = self.sources.get(*source as usize)?;
                 batch.trace_id.get(*row as usize).copied()
             };
-            let mut counts = Counts::default();
+            let (mut counts, mut rates) = (Counts::default(), RateCounts::default());
             let mut first_row = 0;
             for trace in new.order.chunk_by(|a, b| id(a) == id(b)) {
                 members.clear();
@@ -119,9 +120,14 @@ impl<'a> Maker<'a> {
                 runs.push(Run { trace, new: number, first_row, rows });
                 first_row += rows;
             }
-            if let Some(alone) = self.alone.get_mut(number as usize) {
-                *alone = counts;
+            for &(source, row) in new.order {
+                let Some(batch) = self.sources.get(source as usize) else { continue };
+                let Some(resource) = batch.resource.get(row as usize) else { continue };
+                let services = self.of_resources.get(source as usize);
+                let service = services.and_then(|all| all.get(*resource as usize)).copied();
+                rates.row(batch, row as usize, service.unwrap_or_default());
             }
+            self.alone.push((counts, rates));
         }
         Ok(runs)
     }
@@ -254,10 +260,14 @@ impl<'a> Maker<'a> {
         Ok(sums)
     }
 
-    fn finish(self) -> Vec<CallRollup> {
+    fn finish(self) -> Vec<Rollup> {
         let services = self.services;
         let all = self.alone.into_iter().zip(self.torn);
-        all.map(|(alone, torn)| rollup(&services, alone.sorted(), torn)).collect()
+        let both = |((calls, rates), torn): ((Counts, RateCounts), Vec<_>)| Rollup {
+            calls: rollup(&services, calls.sorted(), torn),
+            rates: rates.rollup(&services),
+        };
+        all.map(both).collect()
     }
 }
 

@@ -34,6 +34,7 @@ pub(super) enum Part {
     Directory = 10,
     Terms = 11,
     Calls = 12,
+    Rates = 13,
 }
 
 /// Collects parts.

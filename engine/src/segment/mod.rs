@@ -8,7 +8,7 @@
 //! has no checksum. The footer's key-value metadata only locates the blob ([`footer`]); the blob
 //! ([`blob`]) holds a table of all pages with their checksums ([`pages`]), which columns and
 //! shapes there are ([`layout`], [`shapes`]), the trace directory ([`directory`]), the term index
-//! ([`terms`]), the resources and scopes ([`tables`]) and the rollups ([`rollup`]). Pages themselves are the business of
+//! ([`terms`]), the resources and scopes ([`tables`]) and the rollups ([`rollup`], [`rates`]). Pages themselves are the business of
 //! [`codec`].
 
 mod blob;
@@ -24,7 +24,9 @@ mod index;
 mod layout;
 mod pages;
 mod plan;
+mod rates;
 mod read;
+mod recount;
 mod rollup;
 mod rows;
 mod schema;
@@ -45,6 +47,8 @@ use crate::error::{Error, ErrorKind};
 pub(crate) use cache::DictionaryCache;
 pub(crate) use directory::fingerprint;
 pub(crate) use plan::Input;
+#[cfg(test)]
+pub(crate) use rates::PackedRates;
 pub(crate) use read::Segment;
 pub(crate) use rollup::PackedCalls;
 pub(crate) use terms::BlockSet;

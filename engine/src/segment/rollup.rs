@@ -86,11 +86,11 @@ fn put_edges<'a>(
     edges.for_each(|(edge, _)| put_varint(out, edge.called.into()));
 }
 
-fn zigzag(value: i64) -> u64 {
+pub(super) fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)) as u64
 }
 
-fn unzigzag(value: u64) -> i64 {
+pub(super) fn unzigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
 }
 
@@ -230,7 +230,7 @@ impl PackedCalls {
     }
 }
 
-fn text<'a>(cursor: &mut Cursor<'a>) -> Parsed<&'a str> {
+pub(super) fn text<'a>(cursor: &mut Cursor<'a>) -> Parsed<&'a str> {
     str::from_utf8(cursor.bytes()?).map_err(|_| "a name in its rollup is not UTF-8")
 }
 

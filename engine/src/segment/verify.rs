@@ -49,7 +49,8 @@ impl Segment {
                 first += fresh.verify_rows(group, first..end, &mut plan, &mut seen)?;
             }
         }
-        fresh.verify_sums(seen)
+        fresh.verify_sums(seen)?;
+        fresh.verify_rollups()
     }
 
     /// The opening magic is the one part of the file that no checksum covers.
@@ -86,7 +87,7 @@ impl Segment {
             order: &order,
             registry: &registry,
             sequences: None,
-            calls: None,
+            rollup: None,
         };
         let mut gather = Gather::new(input, plan, Limits::default());
         let data = gather.group(0);

@@ -14,7 +14,7 @@ use super::gather::{Gather, Gathered, Limits};
 use super::pages::TableWriter;
 use super::plan::{Input, Plan};
 use super::{
-    Facts, SEGMENT_FORMAT, choose, directory, footer, index, rollup, schema, tables, terms,
+    Facts, SEGMENT_FORMAT, choose, directory, footer, index, rates, rollup, schema, tables, terms,
 };
 use crate::catalog::registry::RegisteredColumn;
 use crate::error::{Error, Result};
@@ -150,8 +150,9 @@ fn blob_of(
     blob.packed(Part::Operations, &tables::encode_operations(&gathered.operations))?;
     blob.plain(Part::Directory, &directory::encode(&plan.traces));
     blob.plain(Part::Terms, &terms::encode(&mut gathered.terms, blocks)?);
-    if let Some(calls) = input.calls {
-        blob.plain(Part::Calls, &rollup::encode(calls)?);
+    if let Some(kept) = input.rollup {
+        blob.plain(Part::Calls, &rollup::encode(&kept.calls)?);
+        blob.plain(Part::Rates, &rates::encode(&kept.rates)?);
     }
     Ok(blob.finish())
 }

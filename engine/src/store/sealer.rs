@@ -153,7 +153,7 @@ impl<'a> Sealer<'a> {
         let present: Vec<_> =
             present.iter().map(|live| Arc::clone(live) as Arc<dyn Stored>).collect();
         let rollups = rollups(chunks, &news, &present, fingerprint)?;
-        for ((Part { partition, order }, name), calls) in
+        for ((Part { partition, order }, name), rollup) in
             parts.iter().zip(names.clone()).zip(rollups)
         {
             let built = segment::build(&Input {
@@ -161,7 +161,7 @@ impl<'a> Sealer<'a> {
                 order,
                 registry: &registry,
                 sequences: None,
-                calls: Some(&calls),
+                rollup: Some(&rollup),
             })?;
             for column in built.columns {
                 registry.add(&column)?;

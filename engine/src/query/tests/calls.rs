@@ -1,4 +1,4 @@
-//! Dependencies against brute force: from rows and from rollups, whatever was sealed when, sent
+//! Dependencies and rates against brute force: from rows and from rollups, whatever was sealed when, sent
 //! again, dropped, or written before there were rollups.
 
 use std::collections::BTreeMap;
@@ -11,8 +11,10 @@ use super::naive::Plain;
 use super::store::{Small, fingerprint};
 use crate::TraceId;
 use crate::query::dependencies::{Window, dependencies};
+use crate::query::rates::rates;
 use crate::query::request::Cancel;
 use crate::rollup::MINUTE;
+use crate::rollup::rates::Latency;
 
 fn caller<'a>(child: &Plain, spans: &[&'a Plain]) -> Option<&'a Plain> {
     let least = |span: &&&Plain| (span.start(), span.span.encode_to_vec(), span.service());
@@ -88,7 +90,37 @@ fn check(store: &Small, window: Window, case: &str) -> usize {
     let got: BTreeMap<(String, String), u64> =
         got.into_iter().map(|d| ((d.parent, d.child), d.call_count)).collect();
     assert_eq!(got, expected(store, window), "{case}: {window:?} (left: engine)");
+    check_rates(store, window, case);
     edges
+}
+
+fn check_rates(store: &Small, window: Window, case: &str) {
+    let mut expected: BTreeMap<(String, u64), (u64, Vec<u64>)> = BTreeMap::new();
+    let inside = |span: &&Plain| {
+        span.start() >= window.start && window.end.is_none_or(|end| span.start() < end)
+    };
+    for span in store.all().filter(inside) {
+        let minute = span.start() / MINUTE * MINUTE;
+        let (errors, durations) = expected.entry((span.service(), minute)).or_default();
+        *errors += u64::from(span.status() == 2);
+        durations.push(span.span.end_time_unix_nano.saturating_sub(span.start()));
+    }
+    let got = rates(&store.places(), window, fingerprint, &Cancel::new()).unwrap();
+    assert_eq!(got.len(), expected.len(), "{case}: {window:?} {got:?} {expected:?}");
+    for (got, ((service, minute), (errors, mut durations))) in got.into_iter().zip(expected) {
+        assert_eq!((&got.service, got.minute), (&service, minute), "{case}: {window:?}");
+        let calls = durations.len() as u64;
+        assert_eq!((got.calls, got.errors), (calls, errors), "{case}: {window:?} {service}");
+        assert_eq!(got.latency.count(), calls);
+        durations.sort_unstable();
+        for q in [0.0, 0.3, 0.5, 0.99, 1.0] {
+            let rank = ((q * calls as f64).ceil() as usize).max(1);
+            let exact = durations[rank - 1] as f64;
+            let quantile = got.latency.quantile(q).unwrap() as f64;
+            let most = exact * Latency::RELATIVE_ERROR + 0.5;
+            assert!((quantile - exact).abs() <= most, "{case}: {q}: {quantile} for {exact}");
+        }
+    }
 }
 
 #[test]

@@ -20,7 +20,9 @@ use crate::otlp::attributes;
 use crate::otlp::walk::{Interner, admit};
 use crate::query::places::{Block, BlockSet, PackedCalls, Places, Stored};
 use crate::rollup::CallRollup;
+use crate::rollup::rates::RateRollup;
 use crate::seal::rollup::{New, rollups};
+use crate::segment::PackedRates;
 use crate::terms;
 
 pub(super) const BLOCK: usize = 8;
@@ -38,6 +40,7 @@ pub(super) struct Sealed {
     blocks: Vec<Block>,
     terms: HashMap<u64, RoaringBitmap>,
     calls: Option<PackedCalls>,
+    rates: Option<PackedRates>,
 }
 
 fn terms_of(batch: &Batch, row: usize, give: &mut dyn FnMut(u64)) {
@@ -83,8 +86,8 @@ impl Sealed {
             batch.append(from, row, &mut Remap::default());
         }
         let name = name.to_owned();
-        let mut sealed =
-            Self { name, batch, blocks: Vec::new(), terms: HashMap::new(), calls: None };
+        let (blocks, terms) = (Vec::new(), HashMap::new());
+        let mut sealed = Self { name, batch, blocks, terms, calls: None, rates: None };
         sealed.index();
         sealed
     }
@@ -94,7 +97,8 @@ impl Sealed {
         let order: Vec<(u32, u32)> = (0..self.rows()).map(|row| (0, row)).collect();
         let new = New { name: &self.name, order: &order };
         let made = rollups(&[&self.batch], &[new], present, fingerprint).unwrap();
-        self.calls = Some(PackedCalls::of(&made[0], self.rows()));
+        self.calls = Some(PackedCalls::of(&made[0].calls, self.rows()));
+        self.rates = Some(PackedRates::of(&made[0].rates));
         self
     }
 
@@ -254,6 +258,10 @@ impl Stored for Sealed {
 
     fn unpack_calls(&self) -> Result<Option<CallRollup>> {
         Ok(self.calls.as_ref().map(|calls| calls.unpack().unwrap()))
+    }
+
+    fn unpack_rates(&self) -> Result<Option<RateRollup>> {
+        Ok(self.rates.as_ref().map(|rates| rates.unpack().unwrap()))
     }
 
     fn may_hold(&self, trace: &TraceId) -> bool {

@@ -74,7 +74,7 @@ fn order(sources: &[&Batch]) -> Vec<(u32, u32)> {
 
 fn built(sources: &[&Batch], order: &[(u32, u32)]) -> Built {
     let registry = Registry::default();
-    build(&Input { sources, order, registry: &registry, sequences: None, calls: None }).unwrap()
+    build(&Input { sources, order, registry: &registry, sequences: None, rollup: None }).unwrap()
 }
 
 /// What a row says, whatever batch it stands in.

@@ -87,7 +87,7 @@ fn check(batches: &[Batch], limits: Limits) {
         order: &order,
         registry: &registry,
         sequences: None,
-        calls: None,
+        rollup: None,
     };
     let built = build_within(&input, limits).unwrap();
     let segment = open(&built.bytes).unwrap();

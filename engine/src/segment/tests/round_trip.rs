@@ -24,7 +24,7 @@ fn check(batches: &[Batch], limits: Limits) {
         order: &order,
         registry: &registry,
         sequences: None,
-        calls: None,
+        rollup: None,
     };
     let built = build_within(&input, limits).unwrap();
     let segment = open(&built.bytes).unwrap();
@@ -39,7 +39,7 @@ fn check(batches: &[Batch], limits: Limits) {
     let again: Vec<(u32, u32)> = (0..read.rows() as u32).map(|row| (0, row)).collect();
     let sequences = Some((built.facts.sequence_min, built.facts.sequence_max));
     let input =
-        Input { sources: &[&read], order: &again, registry: &registry, sequences, calls: None };
+        Input { sources: &[&read], order: &again, registry: &registry, sequences, rollup: None };
     let rebuilt = build_within(&input, limits).unwrap();
     let segment = open(&rebuilt.bytes).unwrap();
     segment.verify().unwrap();
@@ -100,7 +100,7 @@ fn any_range_is_that_part_of_the_whole() {
         order: &order,
         registry: &registry,
         sequences: None,
-        calls: None,
+        rollup: None,
     };
     let built = build_within(&input, SMALL).unwrap();
     let segment = open(&built.bytes).unwrap();
@@ -130,7 +130,7 @@ fn several_ranges_are_those_parts_of_the_whole() {
         order: &order,
         registry: &registry,
         sequences: None,
-        calls: None,
+        rollup: None,
     };
     let segment = open(&build_within(&input, SMALL).unwrap().bytes).unwrap();
     let mut rolls = Rolls::new(15);
@@ -214,7 +214,7 @@ fn a_projection_is_that_part_of_the_whole() {
             order: &order,
             registry: &registry,
             sequences: None,
-            calls: None,
+            rollup: None,
         };
         let built = build_within(&input, SMALL).unwrap();
         let segment = open(&built.bytes).unwrap();
@@ -295,7 +295,7 @@ fn rows_out_of_order_are_refused() {
             order,
             registry: &registry,
             sequences: None,
-            calls: None,
+            rollup: None,
         })
     };
     assert!(build_of(&good).is_ok());
@@ -325,7 +325,7 @@ fn registered_columns_keep_their_names() {
         order: &order,
         registry: &registry,
         sequences: None,
-        calls: None,
+        rollup: None,
     };
     let second = build(&input).unwrap();
     assert!(second.columns.is_empty());

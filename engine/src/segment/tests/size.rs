@@ -3,9 +3,11 @@
 use super::made::shop;
 use super::*;
 use crate::otlp::walk::{Interner, admit};
+use crate::seal::rollup::{New, rollups};
 use crate::segment::blob::{Blob, Cursor};
 use crate::segment::footer;
 use crate::segment::layout::Leaf;
+use crate::segment::{fingerprint, rates, rollup};
 
 /// Prints where the bytes are. Gives bytes a span, and the share that index and footer have.
 fn report(what: &str, built: &Built) -> (f64, f64) {
@@ -80,6 +82,38 @@ fn check(name: &str, most: f64) {
     segment.verify().unwrap();
     let read = segment.read(0..segment.rows(), &Projection::all()).unwrap();
     assert_same(&read, 0, &sources, &order);
+}
+
+/// The bytes of the rollups, at ten million spans over ten days: 694 a minute.
+#[test]
+fn rollups_are_small() {
+    let Some(mut batches) = data_set("astronomy") else { return };
+    let first = batches.iter().flat_map(|b| &b.start).copied().min().unwrap();
+    let last = batches.iter().flat_map(|b| &b.start).copied().max().unwrap();
+    let spans: usize = batches.iter().map(Batch::rows).sum();
+    let wanted = spans as u64 * 60_000_000_000 / 694;
+    println!("{spans} spans of {} s", (last - first) / 1_000_000_000);
+    for batch in &mut batches {
+        for (start, end) in batch.start.iter_mut().zip(&mut batch.end) {
+            let moved = u128::from(*start - first) * u128::from(wanted) / u128::from(last - first);
+            *end = end.wrapping_sub(*start).wrapping_add(first + moved as u64);
+            *start = first + moved as u64;
+        }
+    }
+    let sources: Vec<&Batch> = batches.iter().collect();
+    let order = order(&sources);
+    let new = New { name: "new", order: &order };
+    let made = rollups(&sources, &[new], &[], fingerprint).unwrap();
+    let calls = rollup::encode(&made[0].calls).unwrap();
+    let rates = rates::encode(&made[0].rates).unwrap();
+    let per_span = |bytes: &[u8]| bytes.len() as f64 / spans as f64;
+    let (calls, rates) = (per_span(&calls), per_span(&rates));
+    println!(
+        "calls {calls:.3} B/span, rates {rates:.3} B/span, {} groups, {} buckets",
+        made[0].rates.groups.len(),
+        made[0].rates.groups.iter().map(|g| g.buckets.len()).sum::<usize>()
+    );
+    assert!(calls + rates < 0.35, "{calls} + {rates}");
 }
 
 #[test]
