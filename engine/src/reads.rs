@@ -240,9 +240,9 @@ impl View {
         dependencies::dependencies(&self.places(tenancy), window, fingerprint, &cancel)
     }
 
-    /// Calls, errors and durations by service and minute, for spans that start in
+    /// Calls, errors and durations by service, kind of span and minute, for spans that start in
     /// `[start, end)`; `None` = open. A minute that the window cuts has what starts inside it.
-    /// Sorted by service, then minute; minutes without spans are left out. Counts are exact,
+    /// Sorted by service, kind and minute; minutes without spans are left out. Counts are exact,
     /// quantiles to [`Latency::RELATIVE_ERROR`](crate::Latency::RELATIVE_ERROR).
     ///
     /// # Errors

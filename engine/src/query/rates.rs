@@ -1,4 +1,4 @@
-//! Calls, errors and durations by service and minute, over a window. Whole minutes of segments
+//! Calls, errors and durations by service, kind and minute, over a window. Whole minutes of segments
 //! are sums of their rollups; minutes that the window cuts, segments without a rollup and the
 //! head are counted from rows, each copy once.
 
@@ -13,7 +13,8 @@ use crate::rollup::rates::{Rate, RateCounts};
 
 /// What counting needs of a stored row.
 fn projection() -> Projection {
-    Projection { end: true, status: true, resource: true, ..Projection::default() }
+    let none = Projection::default();
+    Projection { end: true, kind: true, status: true, resource: true, ..none }
 }
 
 /// Counts the window's spans.
@@ -55,13 +56,7 @@ fn stored(
         Stretch::Minutes(from, to) => match segment.unpack_rates()? {
             None => Window::of_minutes(from, to),
             Some(rollup) => {
-                let numbers: Vec<u32> =
-                    rollup.services.iter().map(|name| services.number(name)).collect();
-                let inside = rollup.groups.iter().filter(|g| (from..to).contains(&g.minute));
-                for group in inside {
-                    let service = numbers.get(group.service as usize).copied();
-                    counts.group(group, service.unwrap_or_default());
-                }
+                counts.add(&rollup, from..to, services);
                 return Ok(());
             }
         },

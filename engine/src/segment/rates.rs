@@ -1,4 +1,4 @@
-//! What a segment's spans come to by service and minute, as a part of the index: packed in memory
+//! What a segment's spans come to by service, kind and minute, as a part of the index: packed in memory
 //! until somebody asks. Each kind of number is a stream that is packed alone: steps of minutes,
 //! steps of buckets and counts differ so much in what is common that zstd does better apart.
 
@@ -11,10 +11,11 @@ use super::rollup::{text, unzigzag, zigzag};
 use crate::error::Result;
 use crate::rollup::MINUTES;
 use crate::rollup::rates::{BUCKETS, Group, RateRollup};
+use crate::span::SpanKind;
 
 /// Bytes of a stream at most: far more than a segment's rows can come to.
 const STREAM_BYTES_MAX: u64 = 1 << 30;
-/// Services, groups a service and steps of minutes; buckets a group; steps of buckets; spans;
+/// Series, groups of each and steps of minutes; buckets a group; steps of buckets; spans;
 /// errors.
 const STREAMS: usize = 5;
 
@@ -28,13 +29,17 @@ pub(crate) struct PackedRates {
 pub(super) fn encode(rollup: &RateRollup) -> std::io::Result<Vec<u8>> {
     let mut streams: [Vec<u8>; STREAMS] = Default::default();
     let [groups, lengths, steps, spans, errors] = &mut streams;
-    put_varint(groups, rollup.services.len() as u64);
-    for (number, name) in (0u32..).zip(&rollup.services) {
+    put_varint(groups, rollup.series.len() as u64);
+    let mut left = rollup.groups.as_slice();
+    for (number, (name, kind)) in (0u32..).zip(&rollup.series) {
         put_bytes(groups, name.as_bytes());
-        let of_service = rollup.groups.iter().filter(|group| group.service == number);
-        put_varint(groups, of_service.clone().count() as u64);
+        groups.push(kind.number());
+        let length = left.partition_point(|group| group.series == number);
+        let (of_series, others) = left.split_at_checked(length).unwrap_or((left, &[]));
+        left = others;
+        put_varint(groups, of_series.len() as u64);
         let (mut minute, mut bucket) = (0, 0);
-        for group in of_service {
+        for group in of_series {
             put_varint(groups, (group.minute - minute).into());
             minute = group.minute;
             put_varint(lengths, group.buckets.len() as u64);
@@ -91,12 +96,13 @@ impl PackedRates {
         let mut buckets = Buckets { steps: Cursor::new(steps), spans: Cursor::new(spans) };
         let mut errors = Cursor::new(errors);
         let mut rollup = RateRollup::default();
-        for service in 0..groups.count(2)? as u32 {
+        for series in 0..groups.count(3)? as u32 {
             let name: Arc<str> = text(&mut groups)?.into();
-            if rollup.services.last().is_some_and(|last| *last >= name) {
-                return Err("the services of its rates are out of order");
+            let one = (name, SpanKind::from_number(groups.u8()?.into()));
+            if rollup.series.last().is_some_and(|last| *last >= one) {
+                return Err("the series of its rates are out of order");
             }
-            rollup.services.push(name);
+            rollup.series.push(one);
             let (mut minute, mut first) = (0u32, 0);
             for at in 0..groups.count(1)? {
                 let step = groups.varint_u32()?;
@@ -105,7 +111,7 @@ impl PackedRates {
                     .filter(|&minute| minute < MINUTES && (at == 0 || step > 0))
                     .ok_or("its rates have an absurd minute")?;
                 let buckets = buckets.next(lengths.varint()?, &mut first)?;
-                let group = Group { service, minute, errors: errors.varint()?, buckets };
+                let group = Group { series, minute, errors: errors.varint()?, buckets };
                 if group.errors > group.calls() {
                     return Err("its rates have more errors than calls");
                 }

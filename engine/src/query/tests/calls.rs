@@ -9,12 +9,12 @@ use prost::Message;
 use super::made::{Dice, EPOCH, export};
 use super::naive::Plain;
 use super::store::{Small, fingerprint};
-use crate::TraceId;
 use crate::query::dependencies::{Window, dependencies};
 use crate::query::rates::rates;
 use crate::query::request::Cancel;
 use crate::rollup::MINUTE;
 use crate::rollup::rates::Latency;
+use crate::{SpanKind, TraceId};
 
 fn caller<'a>(child: &Plain, spans: &[&'a Plain]) -> Option<&'a Plain> {
     let least = |span: &&&Plain| (span.start(), span.span.encode_to_vec(), span.service());
@@ -64,7 +64,8 @@ fn spread(dice: &mut Dice, export: &mut ExportTraceServiceRequest) {
         };
         // Few different ones, so that spans tie.
         span.start_time_unix_nano = start;
-        span.end_time_unix_nano = start.saturating_add(dice.below(5) as u64);
+        span.end_time_unix_nano =
+            start.saturating_add(*dice.pick(&[0, 1, 4, 1_000, 1_500_000, 7_777_777]));
     }
 }
 
@@ -95,20 +96,26 @@ fn check(store: &Small, window: Window, case: &str) -> usize {
 }
 
 fn check_rates(store: &Small, window: Window, case: &str) {
-    let mut expected: BTreeMap<(String, u64), (u64, Vec<u64>)> = BTreeMap::new();
+    let mut expected: BTreeMap<(String, SpanKind, u64), (u64, Vec<u64>)> = BTreeMap::new();
     let inside = |span: &&Plain| {
         span.start() >= window.start && window.end.is_none_or(|end| span.start() < end)
     };
     for span in store.all().filter(inside) {
         let minute = span.start() / MINUTE * MINUTE;
-        let (errors, durations) = expected.entry((span.service(), minute)).or_default();
+        let (errors, durations) = expected
+            .entry((span.service(), SpanKind::from_number(span.span.kind), minute))
+            .or_default();
         *errors += u64::from(span.status() == 2);
         durations.push(span.span.end_time_unix_nano.saturating_sub(span.start()));
     }
     let got = rates(&store.places(), window, fingerprint, &Cancel::new()).unwrap();
     assert_eq!(got.len(), expected.len(), "{case}: {window:?} {got:?} {expected:?}");
-    for (got, ((service, minute), (errors, mut durations))) in got.into_iter().zip(expected) {
-        assert_eq!((&got.service, got.minute), (&service, minute), "{case}: {window:?}");
+    for (got, ((service, kind, minute), (errors, mut durations))) in got.into_iter().zip(expected) {
+        assert_eq!(
+            (&got.service, got.kind, got.minute),
+            (&service, kind, minute),
+            "{case}: {window:?}"
+        );
         let calls = durations.len() as u64;
         assert_eq!((got.calls, got.errors), (calls, errors), "{case}: {window:?} {service}");
         assert_eq!(got.latency.count(), calls);
