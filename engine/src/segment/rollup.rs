@@ -49,7 +49,7 @@ pub(super) fn encode(rollup: &CallRollup) -> std::io::Result<Vec<u8>> {
     Ok(out)
 }
 
-fn encode_body(rollup: &CallRollup, first_minute: u32) -> Vec<u8> {
+pub(super) fn encode_body(rollup: &CallRollup, first_minute: u32) -> Vec<u8> {
     let mut out = Vec::new();
     put_varint(&mut out, rollup.services.len() as u64);
     rollup.services.iter().for_each(|name| put_bytes(&mut out, name.as_bytes()));
@@ -123,6 +123,13 @@ impl PackedCalls {
     #[cfg(test)]
     pub(crate) fn of(rollup: &CallRollup, rows: u32) -> Self {
         Self::decode(&encode(rollup).unwrap(), rows).unwrap()
+    }
+
+    /// With another body.
+    #[cfg(test)]
+    pub(super) fn of_body(rollup: &CallRollup, rows: u32, body: &[u8]) -> Self {
+        let (plain, packed) = (body.len() as u64, blob::pack(body).unwrap().into());
+        Self { plain, packed, ..Self::of(rollup, rows) }
     }
 
     /// All of it.

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
@@ -14,7 +15,7 @@ use super::made::{bytes, plain};
 use super::naive::Plain;
 use crate::TraceId;
 use crate::batch::{Batch, Cells, Projection, Remap, What};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::head::Chunk;
 use crate::otlp::attributes;
 use crate::otlp::walk::{Interner, admit};
@@ -41,6 +42,8 @@ pub(super) struct Sealed {
     terms: HashMap<u64, RoaringBitmap>,
     calls: Option<PackedCalls>,
     rates: Option<PackedRates>,
+    /// Every read fails.
+    is_unreadable: AtomicBool,
 }
 
 fn terms_of(batch: &Batch, row: usize, give: &mut dyn FnMut(u64)) {
@@ -87,7 +90,9 @@ impl Sealed {
         }
         let name = name.to_owned();
         let (blocks, terms) = (Vec::new(), HashMap::new());
-        let mut sealed = Self { name, batch, blocks, terms, calls: None, rates: None };
+        let is_unreadable = AtomicBool::new(false);
+        let mut sealed =
+            Self { name, batch, blocks, terms, calls: None, rates: None, is_unreadable };
         sealed.index();
         sealed
     }
@@ -234,6 +239,9 @@ impl Stored for Sealed {
     }
 
     fn read_ranges(&self, ranges: &[Range<u32>], projection: &Projection) -> Result<Batch> {
+        if self.is_unreadable.load(Ordering::Relaxed) {
+            return Err(Error::corrupted(format!("{} is damaged", self.name)));
+        }
         let mut all = Batch::default();
         let mut last = 0;
         for rows in ranges.iter().cloned() {
@@ -394,6 +402,22 @@ impl Small {
             let left = (*sealed).max(self.waiting.get(&content).copied().unwrap_or_default());
             self.spans.get_mut(&content).unwrap().1 = left;
         }
+    }
+
+    /// Makes a segment unreadable, or readable again.
+    pub(super) fn spoil(&self, number: usize, is_unreadable: bool) {
+        self.segments[number].is_unreadable.store(is_unreadable, Ordering::Relaxed);
+    }
+
+    /// What a segment says of calls.
+    pub(super) fn calls(&self, number: usize) -> CallRollup {
+        self.segments[number].calls.as_ref().unwrap().unpack().unwrap()
+    }
+
+    /// Makes a segment say something else, or nothing.
+    pub(super) fn say(&mut self, number: usize, calls: Option<&CallRollup>) {
+        let segment = Arc::get_mut(&mut self.segments[number]).unwrap();
+        segment.calls = calls.map(|calls| PackedCalls::of(calls, segment.batch.rows() as u32));
     }
 
     /// How many segments there are.
