@@ -10,12 +10,15 @@ use crate::error::Result;
 use crate::query::dependencies::{self, Window};
 use crate::query::explain::Explanation;
 use crate::query::places::{Places, Stored};
+use crate::query::rates;
 use crate::query::request::{
     Cancel, Cursor, Dependency, FoundTrace, Operation, Page, TraceQuery, TraceSummary,
 };
 use crate::query::work::Work;
 use crate::query::{self, TraceStream};
-use crate::segment::{Block, BlockSet, fingerprint};
+use crate::rollup::CallRollup;
+use crate::rollup::rates::{Rate, RateRollup};
+use crate::segment::{Block, BlockSet, PackedCalls, fingerprint};
 use crate::span::{SpanKind, TraceId};
 use crate::tenancy::Tenancy;
 use crate::view::{LiveSegment, State};
@@ -48,6 +51,26 @@ impl Stored for LiveSegment {
 
     fn fingerprint(&self, trace: &TraceId) -> u32 {
         fingerprint(trace)
+    }
+
+    fn read_ranges(
+        &self,
+        ranges: &[std::ops::Range<u32>],
+        projection: &Projection,
+    ) -> Result<Batch> {
+        self.segment.read_ranges(ranges, projection)
+    }
+
+    fn calls(&self) -> Option<&PackedCalls> {
+        self.segment.calls()
+    }
+
+    fn unpack_calls(&self) -> Result<Option<CallRollup>> {
+        self.segment.unpack_calls()
+    }
+
+    fn unpack_rates(&self) -> Result<Option<RateRollup>> {
+        self.segment.unpack_rates()
     }
 
     fn fingerprints(&self) -> Box<dyn Iterator<Item = u32> + '_> {
@@ -219,5 +242,24 @@ impl View {
         let window = Window { start: start.unwrap_or(0), end };
         let cancel = cancel.counting(&self.work);
         dependencies::dependencies(&self.places(tenancy), window, fingerprint, &cancel)
+    }
+
+    /// Calls, errors and durations by service, kind of span and minute, for spans that start in
+    /// `[start, end)`; `None` = open. A minute that the window cuts has what starts inside it.
+    /// Sorted by service, kind and minute; minutes without spans are left out. Counts are exact,
+    /// quantiles to [`Latency::RELATIVE_ERROR`](crate::Latency::RELATIVE_ERROR).
+    ///
+    /// # Errors
+    /// Cancelled, Corrupted, Io.
+    pub fn rates(
+        &self,
+        tenancy: &Tenancy,
+        start: Option<u64>,
+        end: Option<u64>,
+        cancel: &Cancel,
+    ) -> Result<Vec<Rate>> {
+        let window = Window { start: start.unwrap_or(0), end };
+        let cancel = cancel.counting(&self.work);
+        rates::rates(&self.places(tenancy), window, fingerprint, &cancel)
     }
 }

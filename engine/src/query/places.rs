@@ -8,7 +8,9 @@ use std::sync::Arc;
 use crate::batch::{Batch, Projection};
 use crate::error::Result;
 use crate::head::Chunk;
-pub(crate) use crate::segment::{Block, BlockSet};
+use crate::rollup::CallRollup;
+use crate::rollup::rates::RateRollup;
+pub(crate) use crate::segment::{Block, BlockSet, PackedCalls};
 use crate::segment::{PRINTS_SEGMENTS, Prints};
 use crate::span::TraceId;
 
@@ -118,6 +120,14 @@ pub(crate) trait Stored: Debug + Send + Sync {
     fn fingerprints(&self) -> Box<dyn Iterator<Item = u32> + '_>;
     /// Gives the rows of each trace of this fingerprint. No I/O.
     fn suspects(&self, fingerprint: u32, take: &mut dyn FnMut(Range<u32>));
+    /// The rows of all ranges, which must be ascending and apart.
+    fn read_ranges(&self, ranges: &[Range<u32>], projection: &Projection) -> Result<Batch>;
+    /// What its calls add up to, packed; none in files of before rollups.
+    fn calls(&self) -> Option<&PackedCalls>;
+    /// The same unpacked.
+    fn unpack_calls(&self) -> Result<Option<CallRollup>>;
+    /// What its spans come to.
+    fn unpack_rates(&self) -> Result<Option<RateRollup>>;
     /// The rows of a trace.
     fn locate(&self, trace: &TraceId) -> Result<Option<Range<u32>>>;
     /// All traces as (fingerprint, rows).

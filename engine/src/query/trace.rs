@@ -207,6 +207,15 @@ impl Parts {
         Self { id, segments, head: HeadPart::new(places, id) }
     }
 
+    /// Of a trace whose rows in segments are known.
+    pub(super) fn known(
+        places: &Places,
+        id: TraceId,
+        segments: VecDeque<(Arc<dyn Stored>, Range<u32>)>,
+    ) -> Self {
+        Self { id, segments, head: HeadPart::new(places, id) }
+    }
+
     fn rows(&self) -> usize {
         self.head.rows() + self.segments.iter().map(|(_, rows)| rows.len()).sum::<usize>()
     }
@@ -231,7 +240,14 @@ impl Parts {
     }
 
     /// [`Parts::all`], with what segments have read already under this projection.
-    fn join(mut self, mut stored: Vec<Stretch>, projection: &Projection) -> Result<Rows> {
+    ///
+    /// # Errors
+    /// Corrupted, Io.
+    pub(super) fn join(
+        mut self,
+        mut stored: Vec<Stretch>,
+        projection: &Projection,
+    ) -> Result<Rows> {
         let repeated = |(source, rows): &Stretch| {
             rows.clone().any(|row| self.head.has(key(source.batch(), row)))
         };
@@ -259,7 +275,7 @@ impl Parts {
 }
 
 /// Rows of a batch.
-type Stretch = (Source, Range<usize>);
+pub(super) type Stretch = (Source, Range<usize>);
 
 /// Reads what segments have of several traces, those that lie near each other at once: the traces
 /// of one answer mostly do.

@@ -13,14 +13,15 @@ use super::committer::Commit;
 use super::room::Reserve;
 use crate::batch::Batch;
 use crate::catalog::edit::{Change, SegmentEntry};
-use crate::catalog::partition::Partition;
 use crate::catalog::registry::RegisteredColumn;
 use crate::catalog::state::CatalogState;
 use crate::catalog::store::CatalogStore;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::Event;
+use crate::query::places::Shelf;
+use crate::seal::rollup::{New, rollups};
 use crate::seal::{self, Part, Reason};
-use crate::segment::{self, Input};
+use crate::segment::{self, Input, fingerprint};
 use crate::tenancy::Tenancy;
 use crate::view::{CatalogView, LiveSegment};
 
@@ -147,7 +148,8 @@ impl<'a> Sealer<'a> {
         let (parts, duplicates) = seal::plan(&chunks, state.catalog.segments(tenancy), width)?;
         let spans = parts.iter().map(|p| p.order.len() as u64).sum();
         let mut written = Written { entries: Vec::new(), columns: Vec::new(), duplicates };
-        if let Err(error) = self.write(tenancy, &chunks, parts, &mut written) {
+        let present = state.catalog.shelf(tenancy);
+        if let Err(error) = self.write(tenancy, &chunks, parts, &present, &mut written) {
             self.discard(&written.entries);
             return Err(error);
         }
@@ -174,49 +176,56 @@ impl<'a> Sealer<'a> {
         tenancy: &Tenancy,
         chunks: &[&Batch],
         parts: Vec<Part>,
+        present: &Shelf,
         written: &mut Written,
     ) -> Result<()> {
         let mut registry = self.catalog.state().columns.clone();
-        for Part { partition, order } in parts {
+        let names = self.names(tenancy, &parts);
+        let news: Vec<New<'_>> =
+            parts.iter().zip(&names).map(|(part, name)| New { name, order: &part.order }).collect();
+        let rollups = rollups(chunks, &news, present, fingerprint)?;
+        for ((Part { partition, order }, name), rollup) in
+            parts.iter().zip(names.clone()).zip(rollups)
+        {
             let built = segment::build(&Input {
                 sources: chunks,
-                order: &order,
+                order,
                 registry: &registry,
                 sequences: None,
+                rollup: Some(&rollup),
             })?;
             for column in built.columns {
                 registry.add(&column)?;
                 written.columns.push(column);
             }
-            let name = self.publish(tenancy, partition, &built.bytes)?;
-            let (tenancy, facts) = (tenancy.clone(), built.facts);
+            let put = || {
+                let mut file = self.shared.world.files.create(&name)?;
+                file.append(&built.bytes)?;
+                file.publish()
+            };
+            put().map_err(|e| Error::io("writing segment", &name, e))?;
+            let (tenancy, facts, partition) = (tenancy.clone(), built.facts, *partition);
             written.entries.push(SegmentEntry { name, tenancy, partition, facts });
         }
         Ok(())
     }
 
-    /// Puts a segment's file under a name that was never used.
-    fn publish(
-        &mut self,
-        tenancy: &Tenancy,
-        partition: Option<Partition>,
-        bytes: &[u8],
-    ) -> Result<String> {
-        loop {
-            let name = self.catalog.state().segment_name(tenancy, partition, self.next_segment);
-            self.next_segment += 1;
-            let put = || {
-                let mut file = self.shared.world.files.create(&name)?;
-                file.append(bytes)?;
-                file.publish()
+    /// A new name for each part.
+    fn names(&mut self, tenancy: &Tenancy, parts: &[Part]) -> Vec<String> {
+        let catalog = self.catalog.state();
+        let mut names = Vec::with_capacity(parts.len());
+        for part in parts {
+            let name = loop {
+                let name = catalog.segment_name(tenancy, part.partition, self.next_segment);
+                self.next_segment += 1;
+                // A store that we took over may have published it since our start, in vain.
+                if self.shared.world.files.open(&name).is_err() {
+                    break name;
+                }
             };
-            match put() {
-                Ok(()) => return Ok(name),
-                // A store that we took over has published it since our start, in vain.
-                Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
-                Err(e) => return Err(Error::io("writing segment", &name, e)),
-            }
+            names.push(name);
         }
+        names
     }
 
     /// Files that no edit will name: removed now, or at the next start where that fails too.

@@ -29,7 +29,8 @@ fn check(batches: &[Batch], limits: Limits) {
     let again: Vec<(u32, u32)> = (0..read.rows() as u32).map(|row| (0, row)).collect();
     let sequences = Some((built.facts.sequence_min, built.facts.sequence_max));
     let registry = Registry::default();
-    let input = Input { sources: &[&read], order: &again, registry: &registry, sequences };
+    let input =
+        Input { sources: &[&read], order: &again, registry: &registry, sequences, rollup: None };
     let rebuilt = build_within(&input, limits).unwrap();
     let segment = open(&rebuilt.bytes).unwrap();
     segment.verify().unwrap();
@@ -256,7 +257,13 @@ fn rows_out_of_order_are_refused() {
     let good = order(&sources);
     let registry = Registry::default();
     let build_of = |order: &[(u32, u32)]| {
-        build(&Input { sources: &sources, order, registry: &registry, sequences: None })
+        build(&Input {
+            sources: &sources,
+            order,
+            registry: &registry,
+            sequences: None,
+            rollup: None,
+        })
     };
     assert!(build_of(&good).is_ok());
     assert!(build_of(&[]).is_err());
@@ -274,13 +281,19 @@ fn registered_columns_keep_their_names() {
     let batches = shop(500, 12);
     let sources: Vec<&Batch> = batches.iter().collect();
     let order = order(&sources);
-    let first = built(&sources, &order);
+    let first = built_within(&sources, &order, Limits::default());
     let names: Vec<&str> = first.columns.iter().map(|column| column.name.as_str()).collect();
     assert!(names.contains(&"span_http_method") && names.contains(&"span_ratio_double"));
     assert!(names.contains(&"span_http_status_code_int") && names.contains(&"span_cached_bool"));
     let mut registry = Registry::default();
     first.columns.iter().for_each(|column| registry.add(column).unwrap());
-    let input = Input { sources: &sources, order: &order, registry: &registry, sequences: None };
+    let input = Input {
+        sources: &sources,
+        order: &order,
+        registry: &registry,
+        sequences: None,
+        rollup: None,
+    };
     let second = build(&input).unwrap();
     assert!(second.columns.is_empty());
     assert_eq!(second.bytes, first.bytes);
