@@ -25,6 +25,7 @@ mod summary;
 mod test;
 mod trace;
 mod values;
+pub(crate) mod window;
 pub(crate) mod work;
 
 #[cfg(test)]
