@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use crate::batch::{Batch, Projection};
 use crate::error::Result;
-use crate::query::dependencies::{self, Window};
+use crate::query::dependencies;
 use crate::query::explain::Explanation;
 use crate::query::places::{Places, Stored};
 use crate::query::rates;
 use crate::query::request::{
     Cancel, Cursor, Dependency, FoundTrace, Operation, Page, TraceQuery, TraceSummary,
 };
+use crate::query::window::Window;
 use crate::query::work::Work;
 use crate::query::{self, TraceStream};
 use crate::rollup::CallRollup;

@@ -6,66 +6,17 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::parts::{Fingerprint, Located, Part, Wanted};
-use super::places::{Places, STRIDE_ROWS, Source, Stored};
+use super::places::{Places, Source, Stored};
+use super::window::{Stretch, Window, each_overlapping};
 use crate::batch::{Cells, Projection};
 use crate::error::{Error, Result};
 use crate::query::request::{Cancel, Dependency};
 use crate::rollup::calls::{Call, Member, Rule};
-use crate::rollup::{CallRollup, Counts, Edge, MINUTE, MINUTES, Services, Torn};
+use crate::rollup::{CallRollup, Counts, Edge, Services, Torn};
 use crate::span::TraceId;
 
-/// Rows looked at once for their starts.
-const RUN_ROWS: u32 = 16 * STRIDE_ROWS;
 /// Traces whose ids are read at once.
 const IDS_AT_ONCE: usize = 4096;
-
-/// Child starts that count: `[start, end)`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Window {
-    pub(crate) start: u64,
-    /// `None` = open.
-    pub(crate) end: Option<u64>,
-}
-
-/// A stretch of a window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stretch {
-    /// Whole minutes, from the first to before the second.
-    Minutes(u32, u32),
-    /// Less than a minute at either end, or a window that has no whole minute.
-    Rows(Window),
-}
-
-impl Window {
-    pub(super) fn holds(self, start: u64) -> bool {
-        start >= self.start && self.end.is_none_or(|end| start < end)
-    }
-
-    pub(super) fn overlaps(self, (start_min, start_max): (u64, u64)) -> bool {
-        start_max >= self.start && self.end.is_none_or(|end| start_min < end)
-    }
-
-    pub(super) fn of_minutes(from: u32, to: u32) -> Self {
-        let end = (to < MINUTES).then(|| u64::from(to) * MINUTE);
-        Self { start: u64::from(from) * MINUTE, end }
-    }
-
-    /// What can be told from rollups, and the rest.
-    pub(super) fn cut(self) -> Vec<Stretch> {
-        let from = self.start.div_ceil(MINUTE) as u32;
-        let to = self.end.map_or(MINUTES, |end| (end / MINUTE) as u32);
-        if from >= to {
-            let is_empty = self.end.is_some_and(|end| end <= self.start);
-            return if is_empty { Vec::new() } else { vec![Stretch::Rows(self)] };
-        }
-        let whole = Self::of_minutes(from, to);
-        let before = Self { start: self.start, end: Some(whole.start) };
-        let after = whole.end.map(|start| Self { start, end: self.end });
-        let rest = [Some(before), after].into_iter().flatten();
-        let rest = rest.filter(|rest| rest.end.is_none_or(|end| end > rest.start));
-        rest.map(Stretch::Rows).chain([Stretch::Minutes(from, to)]).collect()
-    }
-}
 
 /// What telling callers needs of a row, as long as their bytes need not be compared.
 pub(crate) fn projection() -> Projection {
@@ -362,33 +313,4 @@ fn starting_in(places: &Places, window: Window, cancel: &Cancel) -> Result<Vec<T
         })?;
     }
     Ok(ids.into_iter().collect())
-}
-
-/// Reads the blocks of a segment that may have starts in the window, some at once.
-pub(super) fn each_overlapping(
-    segment: &dyn Stored,
-    window: Window,
-    projection: &Projection,
-    cancel: &Cancel,
-    visit: &mut dyn FnMut(&crate::batch::Batch),
-) -> Result<()> {
-    let blocks = segment.blocks().iter();
-    let inside = blocks.filter(|block| window.overlaps((block.start_min, block.start_max)));
-    let mut ranges: Vec<std::ops::Range<u32>> = Vec::new();
-    for block in inside {
-        let rows = block.first_row..block.first_row + block.rows;
-        match ranges.last_mut() {
-            Some(last) if last.end == rows.start && last.len() < RUN_ROWS as usize => {
-                last.end = rows.end;
-            }
-            _ => ranges.push(rows),
-        }
-    }
-    for range in ranges {
-        cancel.check()?;
-        let batch = segment.read(range, projection)?;
-        cancel.work().rows_scanned(batch.rows());
-        visit(&batch);
-    }
-    Ok(())
 }

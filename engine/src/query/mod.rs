@@ -25,6 +25,7 @@ mod summary;
 mod test;
 mod trace;
 mod values;
+pub(crate) mod window;
 mod words;
 pub(crate) mod work;
 

@@ -2,9 +2,9 @@
 //! are sums of their rollups; minutes that the window cuts, segments without a rollup and the
 //! head are counted from rows, each copy once.
 
-use super::dependencies::{Stretch, Window, each_overlapping};
 use super::parts::{Fingerprint, Located, Wanted};
 use super::places::{Places, Source, Stored};
+use super::window::{Stretch, Window, each_overlapping};
 use crate::batch::Projection;
 use crate::error::Result;
 use crate::query::request::Cancel;

@@ -281,20 +281,15 @@ fn registered_columns_keep_their_names() {
     let batches = shop(500, 12);
     let sources: Vec<&Batch> = batches.iter().collect();
     let order = order(&sources);
-    let first = built_within(&sources, &order, Limits::default());
+    let (none, sequences, rollup) = (Registry::default(), None, None);
+    let input = Input { sources: &sources, order: &order, registry: &none, sequences, rollup };
+    let first = build(&input).unwrap();
     let names: Vec<&str> = first.columns.iter().map(|column| column.name.as_str()).collect();
     assert!(names.contains(&"span_http_method") && names.contains(&"span_ratio_double"));
     assert!(names.contains(&"span_http_status_code_int") && names.contains(&"span_cached_bool"));
     let mut registry = Registry::default();
     first.columns.iter().for_each(|column| registry.add(column).unwrap());
-    let input = Input {
-        sources: &sources,
-        order: &order,
-        registry: &registry,
-        sequences: None,
-        rollup: None,
-    };
-    let second = build(&input).unwrap();
+    let second = build(&Input { registry: &registry, ..input }).unwrap();
     assert!(second.columns.is_empty());
     assert_eq!(second.bytes, first.bytes);
 }
