@@ -13,11 +13,10 @@ use super::edit::{Change, Edit};
 use super::state::CatalogState;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::CATALOG;
+use crate::limits::CATALOG_EDIT_BYTES;
 use crate::world::{Files, LogFile};
 
 const DIRECTORY: &str = "catalog";
-/// Bytes of edits before a new checkpoint is worth writing.
-const EDIT_BYTES_MAX: u64 = 64 * 1024;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -52,6 +51,8 @@ pub(crate) struct CatalogStore {
     log: Box<dyn LogFile>,
     length: u64,
     checkpoint_length: u64,
+    /// Bytes of edits before a new checkpoint is worth writing.
+    edit_bytes: u64,
     /// Set while a commit is under way: left early, the file's tail is unknown and nothing more
     /// is committed.
     armed: bool,
@@ -118,7 +119,16 @@ impl CatalogStore {
         let (name, length) = write_checkpoint(&*files, &state)?;
         let log = files.open_log(&name).map_err(|e| Error::io("opening", &name, e))?;
         let state = Arc::new(state);
-        Ok(Self { files, state, name, log, length, checkpoint_length: length, armed: false })
+        Ok(Self {
+            files,
+            state,
+            name,
+            log,
+            length,
+            checkpoint_length: length,
+            edit_bytes: CATALOG_EDIT_BYTES,
+            armed: false,
+        })
     }
 
     fn load(files: Arc<dyn Files>, name: String) -> Result<Self> {
@@ -140,8 +150,14 @@ impl CatalogStore {
             checkpoint_length: loaded.checkpoint as u64,
             name,
             log,
+            edit_bytes: CATALOG_EDIT_BYTES,
             armed: false,
         })
+    }
+
+    /// The same with checkpoints after so many bytes of edits.
+    pub(crate) fn with_edit_bytes(self, edit_bytes: u64) -> Self {
+        Self { edit_bytes, ..self }
     }
 
     /// The current state.
@@ -182,7 +198,7 @@ impl CatalogStore {
         self.armed = false;
         self.length += line.len() as u64;
         self.state = Arc::clone(&next);
-        if self.length - self.checkpoint_length > EDIT_BYTES_MAX.max(self.checkpoint_length) {
+        if self.length - self.checkpoint_length > self.edit_bytes.max(self.checkpoint_length) {
             self.checkpoint()?;
         }
         Ok(next)

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
 use super::Shared;
@@ -31,6 +31,8 @@ const RETRY_AFTER: u64 = 5_000_000_000;
 pub(super) enum Task {
     Flush(SyncSender<Result<()>>),
     Purge(SyncSender<Result<()>>),
+    /// Seal what is due.
+    Due(SyncSender<Result<()>>),
     /// Seal everything, once more.
     Shutdown(SyncSender<Result<()>>),
     Stop,
@@ -66,10 +68,18 @@ impl<'a> Sealer<'a> {
     /// The thread's body.
     pub(super) fn run(mut self, tasks: &Receiver<Task>) {
         loop {
-            match tasks.recv_timeout(TICK) {
+            let next = match self.shared.options.seal_by_itself {
+                true => tasks.recv_timeout(TICK),
+                false => tasks.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match next {
                 Ok(Task::Flush(reply)) => drop(reply.send(self.seal_all(Reason::Flush))),
                 Ok(Task::Shutdown(reply)) => drop(reply.send(self.seal_all(Reason::Shutdown))),
                 Ok(Task::Purge(reply)) => drop(reply.send(self.purge())),
+                Ok(Task::Due(reply)) => {
+                    self.seal_due();
+                    drop(reply.send(Ok(())));
+                }
                 Ok(Task::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => self.seal_due(),
             }
@@ -207,8 +217,17 @@ impl<'a> Sealer<'a> {
         });
         self.shared.duplicate_spans.fetch_add(written.duplicates, Ordering::AcqRel);
         self.shared.head_bytes.store(view.head.bytes(), Ordering::Release);
-        drop(self.commits.send(Commit::Trim(log_start)));
+        self.trim(log_start);
         Ok(())
+    }
+
+    /// The log lets go of what is sealed or purged; when this returns, it has. Nothing is lost
+    /// where its thread is gone: the next start trims.
+    fn trim(&self, log_start: u64) {
+        let (done, trimmed) = mpsc::sync_channel(1);
+        if self.commits.send(Commit::Trim(log_start, done)).is_ok() {
+            let _ = trimmed.recv();
+        }
     }
 
     fn commit(&mut self, changes: Vec<Change>) -> Result<Arc<CatalogState>> {
@@ -239,7 +258,7 @@ impl<'a> Sealer<'a> {
         // The files go with their last reader, which may be `current`.
         current.catalog.all().for_each(|segment| segment.doom());
         self.shared.head_bytes.store(view.head.bytes(), Ordering::Release);
-        drop(self.commits.send(Commit::Trim(sequence + 1)));
+        self.trim(sequence + 1);
         Ok(())
     }
 }
