@@ -149,11 +149,17 @@ impl Model {
         let (good, bad): (Vec<_>, Vec<_>) =
             placed(bytes)?.into_iter().partition(|p| acceptable(&p.span));
         let outcome = Outcome { accepted: good.len() as u64, rejected: bad.len() as u64 };
-        for (span, copies) in multiset(good) {
-            let held = self.traces.entry(span.trace_id()).or_default().entry(span).or_default();
-            *held = (*held).max(copies);
-        }
+        self.take(&multiset(good));
         Ok(outcome)
+    }
+
+    /// Takes the accepted spans of one Export: of equal spans the most copies of any one count.
+    pub fn take(&mut self, spans: &Multiset) {
+        for (span, copies) in spans {
+            let held = self.traces.entry(span.trace_id()).or_default();
+            let held = held.entry(span.clone()).or_default();
+            *held = (*held).max(*copies);
+        }
     }
 
     /// Every span, copies repeated.
