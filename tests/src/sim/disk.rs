@@ -726,9 +726,13 @@ impl State {
         let mut open = vec![ROOT];
         while let Some(id) = open.pop() {
             let Some(Node::Directory(directory)) = self.nodes.get(&id) else { continue };
-            // Unsynced removals may yet come back.
+            // What is unsynced may yet come back.
+            let pending = directory.pending.iter().filter_map(|entry| match entry {
+                Entry::Given(_, id) => Some(id),
+                Entry::Taken(_) => None,
+            });
             let names = directory.cached.values().chain(directory.durable.values());
-            open.extend(names.copied().filter(|id| named.insert(*id)));
+            open.extend(names.chain(pending).copied().filter(|id| named.insert(*id)));
         }
         self.nodes.retain(|id, _| named.contains(id));
         for node in self.nodes.values_mut() {

@@ -503,6 +503,20 @@ impl<'a> Run<'a> {
         (checker.exact.get(), checker.forgiven.get())
     }
 
+    /// What the view must show; `None` where a fault hides it.
+    fn shown(&self, view: &View, at: usize) -> Option<&Model> {
+        let (certain, purged) = self.truth.shown(at);
+        let Some(purged) = purged else { return Some(certain) };
+        let sound = self.disk.is_sound();
+        match self.content_of(view, at) {
+            Ok(found) if found.traces == certain.traces => Some(certain),
+            Ok(found) if found.traces == purged.traces => Some(purged),
+            Ok(_) => panic!("{}: a view shows half a purge", self.label()),
+            Err(error) if !sound && names_a_fault(&error) => None,
+            Err(error) => panic!("{}: {error:?}", self.label()),
+        }
+    }
+
     fn count(&mut self, (exact, forgiven): (u64, u64)) {
         // Power went while the answer was made: nobody hears it.
         self.tally.answers += exact;
@@ -514,7 +528,8 @@ impl<'a> Run<'a> {
         let at = dice.below(self.plan.universes.len());
         self.tell(format_args!("ask, tenancy {at}"));
         let view = self.store().view();
-        let counts = self.check(&view, &self.truth.sides[at], at, "ask", |checker| {
+        let Some(model) = self.shown(&view, at) else { return };
+        let counts = self.check(&view, model, at, "ask", |checker| {
             checker.check_some(&self.plan.universes[at], &mut dice, 3);
         });
         self.count(counts);
@@ -542,19 +557,21 @@ impl<'a> Run<'a> {
 
     /// A page must be what a search without limit gives now, behind the cursor.
     fn page(&mut self, at: usize) {
-        let label = self.label();
+        let (label, sound) = (self.label(), self.disk.is_sound());
+        let view = self.store().view();
+        let shown = self.shown(&view, self.walks[at].tenancy).cloned();
         let Walk { tenancy: side, query, after, seen } = &mut self.walks[at];
-        let view = self.store.as_ref().expect("the store is open").view();
         let page = view.page_trace_ids(&tenancy(*side), query, *after, &Cancel::new());
         let page = match page {
             Ok(page) => page,
-            Err(error) if !self.disk.is_sound() && names_a_fault(&error) => {
+            Err(error) if !sound && names_a_fault(&error) => {
                 self.tally.named += 1;
                 return;
             }
             Err(error) => panic!("{label}: page: {error:?}"),
         };
-        let all = self.truth.sides[*side].find(&TraceQuery { limit: usize::MAX, ..query.clone() });
+        let Some(model) = shown else { return };
+        let all = model.find(&TraceQuery { limit: usize::MAX, ..query.clone() });
         let key = |newest: u64, id: TraceId| (std::cmp::Reverse(newest), id);
         let mut expected: Vec<_> = all
             .into_iter()
@@ -583,7 +600,8 @@ impl<'a> Run<'a> {
         if self.held.len() >= 3 {
             self.held.remove(0);
         }
-        let (view, model) = (self.store().view(), self.truth.sides[at].clone());
+        let view = self.store().view();
+        let Some(model) = self.shown(&view, at).cloned() else { return };
         self.held.push(Held { view, tenancy: at, model, since: self.at });
     }
 
@@ -699,8 +717,12 @@ impl<'a> Run<'a> {
 
     /// Everything a tenancy holds of its universe.
     pub(super) fn content(&self, store: &Store, at: usize) -> Result<Model> {
+        self.content_of(&store.view(), at)
+    }
+
+    fn content_of(&self, view: &View, at: usize) -> Result<Model> {
         let ids = self.plan.universes[at].trace_ids();
-        let stream = store.view().get_traces(&tenancy(at), ids, Cancel::new());
+        let stream = view.get_traces(&tenancy(at), ids, Cancel::new());
         let traces = try_drain(stream, 1 << 20, &self.label())?;
         Ok(Model { traces: traces.into_iter().map(|(id, set)| (id.0, set)).collect() })
     }

@@ -103,9 +103,11 @@ impl Truth {
         }
     }
 
-    /// True while a purge may show at any moment.
-    pub fn is_purging(&self) -> bool {
-        self.purging
+    /// What a running store may show: what is certain, and while a purge is under way also what
+    /// it leaves.
+    pub fn shown(&self, tenancy: usize) -> (&Model, Option<&Model>) {
+        let purged = self.purged.as_ref().filter(|_| self.purging);
+        (&self.sides[tenancy], purged.map(|(sides, _)| &sides[tenancy]))
     }
 
     /// A start shows what the store holds; from here on that is certain.
