@@ -75,6 +75,20 @@ impl<'a> Checker<'a> {
         self.search(&TraceQuery { limit: 1000, ..TraceQuery::default() }, 1 << 20);
     }
 
+    /// The same but for the spans: lists, edges, and the widest search with its summaries.
+    ///
+    /// # Panics
+    /// Where an answer is wrong.
+    pub fn check_outlines(&self, universe: &Universe) {
+        self.lists(universe);
+        self.dependencies(None, None);
+        let query = TraceQuery { limit: 1000, ..TraceQuery::default() };
+        let case = format!("{}: {query:?}", self.case);
+        if let Some(ids) = self.ids(&query, &case) {
+            self.summaries(&query, &ids, &case);
+        }
+    }
+
     /// A few random questions.
     ///
     /// # Panics
@@ -134,13 +148,7 @@ impl<'a> Checker<'a> {
     /// Where an answer is wrong.
     pub fn search(&self, query: &TraceQuery, budget: usize) {
         let case = format!("{}: {query:?}", self.case);
-        let expected = self.model.find(query);
-        let found = self.view.find_trace_ids(&self.tenancy, query, &Cancel::new());
-        if let Some(found) = self.answer(found, &format!("{case}: find_trace_ids")) {
-            assert_eq!(found, expected, "{case}: find_trace_ids (left: engine)");
-        }
-
-        let ids: Vec<TraceId> = expected.iter().map(|f| f.trace_id).collect();
+        let Some(ids) = self.ids(query, &case) else { return };
         let stream = self.view.find_traces(&self.tenancy, query, &Cancel::new());
         let got = stream.and_then(|stream| try_drain(stream, budget, &case));
         if let Some(got) = self.answer(got, &format!("{case}: find_traces")) {
@@ -148,6 +156,15 @@ impl<'a> Checker<'a> {
         }
         self.summaries(query, &ids, &case);
         self.pages(query, &case);
+    }
+
+    /// The ids that a search finds.
+    fn ids(&self, query: &TraceQuery, case: &str) -> Option<Vec<TraceId>> {
+        let expected = self.model.find(query);
+        let found = self.view.find_trace_ids(&self.tenancy, query, &Cancel::new());
+        let found = self.answer(found, &format!("{case}: find_trace_ids"))?;
+        assert_eq!(found, expected, "{case}: find_trace_ids (left: engine)");
+        Some(expected.iter().map(|f| f.trace_id).collect())
     }
 
     /// The same search page by page, eight pages at most: together they are the answer without a

@@ -93,6 +93,15 @@ pub struct Trap {
     pub times: u32,
 }
 
+/// How a machine ends between two calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Death {
+    /// Power fails.
+    Power,
+    /// The process dies, the kernel lives on.
+    Kill,
+}
+
 /// A disk that breaks its own promises, to prove that the simulation notices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lie {
@@ -126,9 +135,9 @@ struct State {
     next_id: Id,
     dice: Dice,
     traps: Vec<Trap>,
-    /// Power goes before so many more calls.
-    power: Option<u64>,
-    dead: bool,
+    /// The end comes before the call after so many more.
+    end: Option<(Death, u64)>,
+    dead: Option<Death>,
     capacity: u64,
     /// What this life's faults touched.
     scars: Scars,
@@ -281,8 +290,8 @@ impl State {
             next_id: 1,
             dice,
             traps: Vec::new(),
-            power: None,
-            dead: false,
+            end: None,
+            dead: None,
             capacity: u64::MAX,
             scars: Scars::default(),
             hold: Hold::default(),
@@ -427,18 +436,18 @@ impl SimDisk {
                 _ => state.hold.skip -= 1,
             }
         }
-        if state.dead {
+        if state.dead.is_some() {
             return Err(errno(EIO));
         }
-        if let Some(left) = &mut state.power {
-            match left {
-                0 => {
-                    state.note("POWER", path, 0);
-                    state.dead = true;
-                    return Err(errno(EIO));
-                }
-                _ => *left -= 1,
+        match &mut state.end {
+            Some((death, 0)) => {
+                let death = *death;
+                state.note("END", path, death as u64);
+                state.dead = Some(death);
+                return Err(errno(EIO));
             }
+            Some((_, left)) => *left -= 1,
+            None => {}
         }
         state.calls += 1;
         self.machine.clock.pass(if call == Call::Sync { 1_000_000 } else { 20_000 });
@@ -461,9 +470,9 @@ impl SimDisk {
         self.lock().traps.push(trap);
     }
 
-    /// Power goes before the call after `n` more.
-    pub fn cut_power_after(&self, n: u64) {
-        self.lock().power = Some(n);
+    /// The end comes before the call after `n` more.
+    pub fn end_after(&self, death: Death, n: u64) {
+        self.lock().end = Some((death, n));
     }
 
     /// Leaves so many bytes free; `None` = as many as one likes.
@@ -482,18 +491,18 @@ impl SimDisk {
     /// Nothing is to happen any more.
     pub fn calm(&self) {
         self.heal();
-        self.lock().power = None;
+        self.lock().end = None;
     }
 
     /// True where nothing can go wrong at the moment.
     pub fn is_sound(&self) -> bool {
         let state = self.lock();
-        state.traps.is_empty() && state.capacity == u64::MAX && state.power.is_none()
+        state.traps.is_empty() && state.capacity == u64::MAX && state.end.is_none()
     }
 
-    /// True once power is gone.
+    /// True once the end has come.
     pub fn is_dead(&self) -> bool {
-        self.lock().dead
+        self.lock().dead.is_some()
     }
 
     /// What faults did since the store was opened.
@@ -557,15 +566,24 @@ impl SimDisk {
         self.machine.wake.notify_all();
     }
 
-    /// The machine loses power now: what its threads still do reaches no disk.
-    pub fn cut_power(&self) {
+    /// The end comes now: what the store's threads still do reaches no disk.
+    pub fn end(&self, death: Death) {
         let mut state = self.lock();
-        state.dead = true;
-        state.note("POWER", "", 0);
+        state.dead = Some(death);
+        state.note("END", "", death as u64);
     }
 
-    /// The disk after the power cut, with what it may have kept of unsynced changes.
-    pub fn after_power_cut(&self) -> SimDisk {
+    /// The disk after the end.
+    pub fn after_end(&self) -> SimDisk {
+        let death = self.lock().dead;
+        match death {
+            Some(Death::Kill) => self.after_kill(),
+            _ => self.after_power_cut(),
+        }
+    }
+
+    /// The disk after a power cut, with what it may have kept of unsynced changes.
+    fn after_power_cut(&self) -> SimDisk {
         let mut state = self.lock();
         let mut nodes = state.nodes.clone();
         let (mut dice, mut tally) =
@@ -585,9 +603,8 @@ impl SimDisk {
 
     /// The disk after the process died and the machine did not. What a failed sync had dropped
     /// may be gone from the kernel's memory as well.
-    pub fn after_kill(&self) -> SimDisk {
+    fn after_kill(&self) -> SimDisk {
         let mut state = self.lock();
-        state.dead = true;
         let mut nodes = state.nodes.clone();
         let (mut dice, mut tally) =
             (Dice::new(state.dice.roll()), std::mem::take(&mut state.tally));

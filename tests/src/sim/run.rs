@@ -19,7 +19,7 @@ use spanlake::{
 };
 
 use super::clock::SimClock;
-use super::disk::{Lie, SimDisk};
+use super::disk::{Death, Lie, SimDisk, Trap};
 use super::report::{Fault, Tally};
 use super::steps::{End, Plan, Sent, Step, Task};
 use super::truth::Truth;
@@ -95,7 +95,7 @@ pub fn play(plan: &Plan, manner: Manner) -> std::result::Result<Outcome, Failure
         Err(panic) => {
             // Whatever stands still must be let go before the store is dropped.
             run.disk.release();
-            run.disk.cut_power();
+            run.disk.end(Death::Power);
             let (what, journal) = (words(&*panic), run.disk.journal());
             Err(Failure { seed: plan.seed, what, trace: run.trace, journal })
         }
@@ -207,7 +207,7 @@ impl<'a> Run<'a> {
             self.step(step);
             self.quiet();
             if self.disk.is_dead() {
-                self.lose_power();
+                self.end();
                 self.open();
             }
         }
@@ -215,8 +215,8 @@ impl<'a> Run<'a> {
         self.at = self.plan.steps.len();
         self.disk.calm();
         self.works();
-        self.disk.cut_power();
-        self.lose_power();
+        self.disk.end(Death::Power);
+        self.end();
         self.open();
         self.works();
         self.tell("close");
@@ -304,11 +304,11 @@ impl<'a> Run<'a> {
                 self.disk.heal();
                 self.works();
             }
-            Step::PowerAfter(calls) => {
-                self.tell(format_args!("power goes after {calls} calls"));
-                self.disk.cut_power_after(*calls);
+            Step::EndAfter(death, calls) => {
+                self.tell(format_args!("{death:?} after {calls} calls"));
+                self.disk.end_after(*death, *calls);
             }
-            Step::Reopen(end, traps, power) => self.reopen(*end, traps, *power),
+            Step::Reopen(end, traps, death) => self.reopen(*end, traps, *death),
             Step::SpoilSegment(seed) => self.spoil_segment(*seed),
             Step::SpoilCopy(seed) => self.spoil_copy(*seed),
         }
@@ -646,8 +646,8 @@ impl<'a> Run<'a> {
 
     // Ends and beginnings.
 
-    fn reopen(&mut self, end: End, traps: &[super::disk::Trap], power: Option<u64>) {
-        self.tell(format_args!("{end:?}"));
+    fn reopen(&mut self, end: End, traps: &[Trap], death: Option<(Death, u64)>) {
+        self.tell(format_args!("{end:?}, then {traps:?} {death:?}"));
         match end {
             End::Close => {
                 let closed = self.store().close(PATIENCE);
@@ -657,28 +657,23 @@ impl<'a> Run<'a> {
                 self.store = None;
             }
             End::Drop => self.store = None,
-            End::Kill => {
-                let disk = self.disk.after_kill();
-                (self.store, self.held) = (None, Vec::new());
-                self.gather_tally();
-                self.disk = disk;
-            }
-            End::PowerCut => self.disk.cut_power(),
+            End::Sudden(death) => self.disk.end(death),
         }
         if self.disk.is_dead() {
-            self.lose_power();
+            self.end();
         }
         self.disk.heal();
         traps.iter().for_each(|trap| self.disk.set(trap.clone()));
-        if let Some(calls) = power {
-            self.disk.cut_power_after(calls);
+        if let Some((death, calls)) = death {
+            self.disk.end_after(death, calls);
         }
         self.open();
     }
 
-    fn lose_power(&mut self) {
-        self.tell("power is lost");
-        let disk = self.disk.after_power_cut();
+    /// The machine or the process has ended; what comes next is another disk.
+    fn end(&mut self) {
+        self.tell("the end");
+        let disk = self.disk.after_end();
         (self.store, self.held) = (None, Vec::new());
         self.gather_tally();
         self.disk = disk;
@@ -703,7 +698,7 @@ impl<'a> Run<'a> {
                 }
             }
             if self.disk.is_dead() {
-                self.lose_power();
+                self.end();
                 continue;
             }
             self.disk.calm();
@@ -747,8 +742,9 @@ impl<'a> Run<'a> {
         assert!(left.is_empty(), "{}: left behind: {left:?}", self.label());
         let view = store.view();
         for at in 0..self.plan.universes.len() {
+            // The spans themselves have just been compared.
             let counts = self.check(&view, &self.truth.sides[at], at, "start", |checker| {
-                checker.check_all(&self.plan.universes[at]);
+                checker.check_outlines(&self.plan.universes[at]);
             });
             self.count(counts);
         }

@@ -6,7 +6,7 @@ use std::fmt;
 
 use spanlake::Options;
 
-use super::disk::{Call, Trap};
+use super::disk::{Call, Death, Trap};
 use crate::model::Dice;
 use crate::model::case::{Encoding, bytes_of, part_of};
 use crate::model::invent::Universe;
@@ -51,10 +51,8 @@ pub enum End {
     Close,
     /// The last clone is dropped; nothing is sealed.
     Drop,
-    /// The process dies; the kernel lives on.
-    Kill,
-    /// The machine loses power.
-    PowerCut,
+    /// Between two steps the process dies or the machine loses power.
+    Sudden(Death),
 }
 
 /// One step. What compaction, retention, deletion and snapshots do will be further variants.
@@ -89,10 +87,10 @@ pub enum Step {
     Full(u64),
     /// The disk is sound again.
     Heal,
-    /// Power goes after so many calls, in whatever step that is.
-    PowerAfter(u64),
+    /// The end comes after so many calls, in whatever step that is.
+    EndAfter(Death, u64),
     /// The store ends and is opened again; the faults strike while it opens.
-    Reopen(End, Vec<Trap>, Option<u64>),
+    Reopen(End, Vec<Trap>, Option<(Death, u64)>),
     /// A segment of the running store has a bad place for a while.
     SpoilSegment(u64),
     /// A copy of the disk is spoiled at rest and opened.
@@ -236,11 +234,11 @@ impl Inventor {
                 50..56 if traps => Step::Trap(self.trap()),
                 56..58 if space => Step::Full(self.dice.below(9000) as u64),
                 58..61 if traps || space => Step::Heal,
-                61..64 if crashes => Step::PowerAfter(self.dice.below(40) as u64),
-                64..69 => self.reopen(),
-                69 if spoils => Step::SpoilSegment(self.dice.roll()),
-                70 | 71 if spoils => Step::SpoilCopy(self.dice.roll()),
-                72.. => Step::Export(self.export()),
+                61..66 if crashes => self.end_after(),
+                66..72 => self.reopen(),
+                72 if spoils => Step::SpoilSegment(self.dice.roll()),
+                73 | 74 if spoils => Step::SpoilCopy(self.dice.roll()),
+                75.. => Step::Export(self.export()),
                 _ => continue,
             };
         }
@@ -250,17 +248,23 @@ impl Inventor {
         let end = match self.dice.below(6) {
             0 => End::Close,
             1 => End::Drop,
-            2 | 3 if self.temper.crashes => End::Kill,
-            _ if self.temper.crashes => End::PowerCut,
+            _ if self.temper.crashes => End::Sudden(self.death()),
             _ => End::Drop,
         };
         let count = if self.temper.traps { self.dice.below(2) } else { 0 };
         let traps = (0..count).map(|_| self.trap()).collect();
-        let power = (self.temper.crashes && self.dice.percent(20)).then(|| {
-            let calls = self.dice.below(60);
-            calls as u64
-        });
-        Step::Reopen(end, traps, power)
+        let again = self.temper.crashes && self.dice.percent(30);
+        let death = again.then(|| (self.death(), self.dice.below(60) as u64));
+        Step::Reopen(end, traps, death)
+    }
+
+    fn death(&mut self) -> Death {
+        *self.dice.pick(&[Death::Power, Death::Kill])
+    }
+
+    fn end_after(&mut self) -> Step {
+        let calls = if self.dice.percent(60) { 8 } else { 40 };
+        Step::EndAfter(self.death(), self.dice.below(calls) as u64)
     }
 
     fn meanwhile(&mut self) -> Step {
@@ -277,7 +281,7 @@ impl Inventor {
                 2 => Step::Hold(self.dice.below(self.universes.len())),
                 3 => Step::Look(self.dice.roll()),
                 4 if self.temper.traps => Step::Trap(self.trap()),
-                5 if self.temper.crashes => Step::PowerAfter(self.dice.below(12) as u64),
+                5 if self.temper.crashes => self.end_after(),
                 6 => Step::Group(self.group()),
                 _ => Step::Export(self.export()),
             })
