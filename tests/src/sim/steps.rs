@@ -26,6 +26,13 @@ pub struct Sent {
     pub bytes: Vec<u8>,
 }
 
+impl Sent {
+    /// True where a span of it is accepted.
+    fn is_worth_keeping(&self) -> bool {
+        placed(&self.bytes).is_ok_and(|spans| spans.iter().any(|p| acceptable(&p.span)))
+    }
+}
+
 impl fmt::Debug for Sent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let spans = placed(&self.bytes).map_or(0, |spans| spans.len());
@@ -127,18 +134,49 @@ pub struct Plan {
 /// What a run sets of [`Options`].
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    seal_bytes: u64,
-    wal_bytes_max: u64,
-    seal_idle: u64,
-    seal_age: u64,
-    memory_limit: u64,
-    log_file_bytes: u64,
-    catalog_edit_bytes: u64,
+    /// [`Options::seal_bytes`], and so on.
+    pub seal_bytes: u64,
+    /// As there.
+    pub wal_bytes_max: u64,
+    /// As there.
+    pub seal_idle: u64,
+    /// As there.
+    pub seal_age: u64,
+    /// As there.
+    pub memory_limit: u64,
+    /// As there.
+    pub log_file_bytes: u64,
+    /// As there.
+    pub catalog_edit_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let Options {
+            seal_bytes,
+            wal_bytes_max,
+            seal_idle,
+            seal_age,
+            memory_limit,
+            log_file_bytes,
+            catalog_edit_bytes,
+            ..
+        } = Options::default();
+        Self {
+            seal_bytes,
+            wal_bytes_max,
+            seal_idle,
+            seal_age,
+            memory_limit,
+            log_file_bytes,
+            catalog_edit_bytes,
+        }
+    }
 }
 
 impl Limits {
     fn of(dice: &mut Dice) -> Self {
-        let defaults = Options::default();
+        let defaults = Self::default();
         Self {
             seal_bytes: *dice.pick(&[defaults.seal_bytes, 1, 3_000, 30_000]),
             wal_bytes_max: *dice.pick(&[defaults.wal_bytes_max, 8_192, 50_000]),
@@ -157,7 +195,7 @@ impl Limits {
 
     /// True where Exports may be refused for want of memory.
     pub fn is_tight(&self) -> bool {
-        self.memory_limit < Options::default().memory_limit
+        self.memory_limit < Self::default().memory_limit
     }
 
     /// The options of a store.
@@ -200,6 +238,27 @@ impl Plan {
         let length = inventor.dice.between(5, 45);
         let steps = (0..length).map(|_| inventor.step()).collect();
         Self { seed, universes: inventor.universes, now, limits, steps }
+    }
+}
+
+impl Plan {
+    /// A plan of one tenancy told by hand; `tell` gets a maker of Exports, none of them empty.
+    pub fn told(
+        seed: u64,
+        limits: Limits,
+        tell: impl FnOnce(&mut dyn FnMut() -> Sent) -> Vec<Step>,
+    ) -> Self {
+        let mut dice = Dice::new(seed);
+        let mut universe = Universe::plain(&mut dice);
+        let mut export = || loop {
+            let bytes = bytes_of(&universe.batch(&mut dice), Encoding::Plain);
+            let sent = Sent { tenancy: 0, bytes };
+            if sent.is_worth_keeping() {
+                return sent;
+            }
+        };
+        let steps = tell(&mut export);
+        Self { seed, universes: vec![universe], now: 1_771_100_000 * SECOND, limits, steps }
     }
 }
 
@@ -311,7 +370,7 @@ impl Inventor {
         let mut all = Vec::new();
         while all.len() < count {
             let sent = self.export();
-            if placed(&sent.bytes).is_ok_and(|spans| spans.iter().any(|p| acceptable(&p.span))) {
+            if sent.is_worth_keeping() {
                 all.push(sent);
             }
         }
