@@ -62,8 +62,9 @@ fn what_recovery_shows_is_durable() {
 /// must write it again.
 #[test]
 fn what_a_failed_sync_left_in_the_kernel_is_written_again() {
-    at_each_call(4, Limits::default(), |call, export| {
-        let trap = Trap { call: Call::Sync, room: "wal", skip: call as u32, times: 1 };
+    // Several times each: what is lost and what the kernel still shows is chance.
+    at_each_call(40, Limits::default(), |call, export| {
+        let trap = Trap { call: Call::Sync, room: "wal", skip: call as u32 % 5, times: 1 };
         let kill = Step::Reopen(End::Sudden(Death::Kill), Vec::new(), None);
         let exports: Vec<Step> = (0..3).map(|_| Step::Export(export())).collect();
         [vec![Step::Trap(trap)], exports, vec![kill, power_cut()]].concat()
