@@ -2,10 +2,11 @@
 //! out of what a [`Disk`] gives. Generic over the disk, so that the same calls in the same order
 //! stand a simulated power cut.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
@@ -20,18 +21,21 @@ const DRAFTS: &str = "tmp";
 pub struct DiskFiles<D> {
     disk: Arc<D>,
     drafts: AtomicU64,
+    /// Directories and logs whose names are durable for certain. One that is there already may
+    /// have been made by a process that died before it synced, so each is synced once.
+    durable: Mutex<BTreeSet<String>>,
 }
 
 impl<D: Disk> DiskFiles<D> {
     /// The files of this disk, whose root must exist.
     pub fn over(disk: D) -> Self {
-        Self { disk: Arc::new(disk), drafts: AtomicU64::new(0) }
+        Self { disk: Arc::new(disk), drafts: AtomicU64::new(0), durable: Mutex::default() }
     }
 
-    /// Creates the directories above `path` and makes each new name durable.
+    /// Makes the directories above `path`, each with a durable name.
     fn make_parents(&self, path: &str) -> io::Result<()> {
         let parent = parent(path);
-        if parent.is_empty() || self.disk.kind(parent)? == Some(Kind::Directory) {
+        if parent.is_empty() || self.durable().contains(parent) {
             return Ok(());
         }
         self.make_parents(parent)?;
@@ -39,7 +43,18 @@ impl<D: Disk> DiskFiles<D> {
             Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
             _ => {}
         }
-        self.disk.sync_directory(self::parent(parent))
+        self.make_durable(parent)
+    }
+
+    /// Makes a name durable.
+    fn make_durable(&self, path: &str) -> io::Result<()> {
+        self.disk.sync_directory(parent(path))?;
+        self.durable().insert(path.to_owned());
+        Ok(())
+    }
+
+    fn durable(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.durable.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -60,7 +75,7 @@ impl<D: Disk> Files for DiskFiles<D> {
         self.make_parents(&draft)?;
         let file = self.disk.open(&draft, Access::Fresh)?;
         let (disk, target) = (Arc::clone(&self.disk), path.to_owned());
-        Ok(Box::new(Draft { disk, file, length: 0, draft, target, published: false }))
+        Ok(Box::new(Draft { disk, file, length: 0, draft, target }))
     }
 
     fn open(&self, path: &str) -> io::Result<Arc<dyn ReadFile>> {
@@ -70,14 +85,10 @@ impl<D: Disk> Files for DiskFiles<D> {
     }
 
     fn open_log(&self, path: &str) -> io::Result<Box<dyn LogFile>> {
-        let fresh = self.disk.kind(path)?.is_none();
-        if fresh {
-            self.make_parents(path)?;
-        }
+        self.make_parents(path)?;
         let file = self.disk.open(path, Access::Write)?;
-        if fresh {
-            file.sync()?;
-            self.disk.sync_directory(parent(path))?;
+        if !self.durable().contains(path) {
+            self.make_durable(path)?;
         }
         Ok(Box::new(Log { file }))
     }
@@ -103,10 +114,15 @@ impl<D: Disk> Files for DiskFiles<D> {
     }
 
     fn remove(&self, path: &str) -> io::Result<()> {
+        self.durable().remove(path);
         match self.disk.unlink(path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+        // Also where it is gone already: it may not be gone durably.
+        match self.disk.sync_directory(parent(path)) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(e) => Err(e),
-            Ok(()) => self.disk.sync_directory(parent(path)),
+            synced => synced,
         }
     }
 
@@ -122,7 +138,6 @@ struct Draft<D: Disk> {
     length: u64,
     draft: String,
     target: String,
-    published: bool,
 }
 
 impl<D: Disk> NewFile for Draft<D> {
@@ -132,22 +147,24 @@ impl<D: Disk> NewFile for Draft<D> {
         Ok(())
     }
 
-    fn publish(mut self: Box<Self>) -> io::Result<()> {
+    fn publish(self: Box<Self>) -> io::Result<()> {
         self.file.sync()?;
         // A hard link refuses a taken name, where a rename would replace it.
         self.disk.link(&self.draft, &self.target)?;
-        self.published = true;
-        self.disk.unlink(&self.draft)?;
-        self.disk.sync_directory(parent(&self.target))
+        let synced = self.disk.sync_directory(parent(&self.target));
+        if synced.is_err() {
+            // Not published, so it should not be there; where this fails too, the caller knows
+            // that the name may be.
+            drop(self.disk.unlink(&self.target));
+        }
+        synced
     }
 }
 
 impl<D: Disk> Drop for Draft<D> {
     fn drop(&mut self) {
-        if !self.published {
-            // A draft that stays behind is removed at the next start.
-            drop(self.disk.unlink(&self.draft));
-        }
+        // A draft that stays behind is removed at the next start.
+        drop(self.disk.unlink(&self.draft));
     }
 }
 
