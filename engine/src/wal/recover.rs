@@ -2,6 +2,10 @@
 //! frame's `synced_through` is damaged acknowledged data: it is quarantined, named, and reading
 //! goes on. Any other bad frame is the torn tail, never acknowledged: the log is cut there, what
 //! follows is dropped, and the cut is synced before the first append.
+//!
+//! What is read is shown, so it must be durable first. Everything below the last group is, by that
+//! group's `synced_through`; the last group itself may be in the kernel's memory alone, and after
+//! a failed sync even be taken for written there: it is written again and synced.
 
 use bytes::Bytes;
 
@@ -63,7 +67,8 @@ pub(crate) fn recover(
 ) -> Result<Recovered> {
     let mut out = Recovered::default();
     let (sources, bytes_total) = sources(files, observer, mode, &mut out)?;
-    let mut scan = Scan { files, observer, mode, log_start, last_sequence: None, visit };
+    let mut scan =
+        Scan { files, observer, mode, log_start, last_sequence: None, last_group: None, visit };
     scan.beginning(sources.first())?;
     let (mut cut, mut bytes_done) = (false, 0);
     for (index, source) in sources.iter().enumerate() {
@@ -98,6 +103,9 @@ pub(crate) fn recover(
         }
     }
     out.last_sequence = scan.last_sequence.unwrap_or(0);
+    if mode == Mode::Repair {
+        scan.write_last_group_again()?;
+    }
     Ok(out)
 }
 
@@ -150,6 +158,8 @@ struct Scan<'a> {
     mode: Mode,
     log_start: u64,
     last_sequence: Option<u64>,
+    /// The last group read: its slot, where it begins and its bytes.
+    last_group: Option<(u32, usize, Bytes)>,
     visit: &'a mut dyn FnMut(Frame) -> Result<()>,
 }
 
@@ -179,7 +189,13 @@ impl Scan<'_> {
             let frame = frame::decode(bytes, at, salt)?;
             if let Some(frame) = frame.filter(|f| f.head.sequence == expected) {
                 self.last_sequence = Some(expected);
-                at += frame.length;
+                let end = at + frame.length;
+                let begins = frame.head.synced_through + 1 == expected;
+                let group = self.last_group.as_ref().filter(|(slot, ..)| *slot == source.slot);
+                let from = group.map_or(at, |(_, from, _)| if begins { at } else { *from });
+                self.last_group =
+                    Some((source.slot, from, bytes.slice(from..end.min(bytes.len()))));
+                at = end;
                 (self.visit)(frame)?;
                 continue;
             }
@@ -205,6 +221,17 @@ impl Scan<'_> {
                 None => return Ok(None),
             }
         }
+    }
+
+    /// Makes durable what no later frame vouches for. The bytes are those that stand there, so a
+    /// crash in between changes none of them.
+    fn write_last_group_again(&self) -> Result<()> {
+        let Some((slot, from, bytes)) = &self.last_group else { return Ok(()) };
+        let name = file_name(*slot);
+        let mut log = open(self.files, &name)?;
+        log.write_at(*from as u64, bytes)
+            .and_then(|()| log.sync())
+            .map_err(|e| Error::io("writing the last frames again of", &name, e))
     }
 
     /// Sets damaged bytes aside and names them.
