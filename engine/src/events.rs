@@ -45,7 +45,7 @@ pub enum Event {
         /// Bytes written.
         bytes: u64,
     },
-    /// The log could not be written or synced; no batch is acknowledged from here on.
+    /// The log or the catalog could not be written or synced; no batch is acknowledged from here on.
     WriteFailed {
         /// What failed, with the system's words.
         cause: String,

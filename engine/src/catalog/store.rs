@@ -2,7 +2,9 @@
 //! `<crc32c of the JSON, 8 hex digits> <JSON>`. The first line is a checkpoint (the whole state),
 //! each further line one edit; a commit is one appended, synced line. When the edits outgrow the
 //! checkpoint a new file is published and the old one removed. A tired person can read it with
-//! `less`. A torn last line was never committed and is cut; damage anywhere else is an error.
+//! `less`. A torn last line was never committed and is cut; damage anywhere else is an error. A
+//! last line that is whole may have been read from the kernel's memory alone: it is written again
+//! and synced before it is trusted.
 
 use std::sync::Arc;
 
@@ -14,7 +16,7 @@ use super::state::CatalogState;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::CATALOG;
 use crate::limits::CATALOG_EDIT_BYTES;
-use crate::world::{Files, LogFile};
+use crate::world::{Files, LogFile, is_full};
 
 const DIRECTORY: &str = "catalog";
 
@@ -53,8 +55,8 @@ pub(crate) struct CatalogStore {
     checkpoint_length: u64,
     /// Bytes of edits before a new checkpoint is worth writing.
     edit_bytes: u64,
-    /// Set while a commit is under way: left early, the file's tail is unknown and nothing more
-    /// is committed.
+    /// Set while a commit is under way: left early, what the next start reads is unknown and
+    /// nothing more is committed.
     armed: bool,
 }
 
@@ -117,7 +119,7 @@ impl CatalogStore {
 
     fn create(files: Arc<dyn Files>, state: CatalogState) -> Result<Self> {
         let (name, length) = write_checkpoint(&*files, &state)?;
-        let log = files.open_log(&name).map_err(|e| Error::io("opening", &name, e))?;
+        let log = open_log(&*files, &name)?;
         let state = Arc::new(state);
         Ok(Self {
             files,
@@ -133,7 +135,7 @@ impl CatalogStore {
 
     fn load(files: Arc<dyn Files>, name: String) -> Result<Self> {
         let io = |what: &str, e| Error::io(what, &name, e);
-        let mut log = files.open_log(&name).map_err(|e| io("opening", e))?;
+        let mut log = open_log(&*files, &name)?;
         let length = log.len().map_err(|e| io("measuring", e))?;
         let bytes = log
             .read_at(0, usize::try_from(length).unwrap_or(usize::MAX))
@@ -141,8 +143,13 @@ impl CatalogStore {
         let loaded = parse(&bytes, &name)?;
         if loaded.good < bytes.len() {
             log.truncate(loaded.good as u64).map_err(|e| io("cutting the torn end of", e))?;
-            log.sync().map_err(|e| io("syncing", e))?;
         }
+        // A checkpoint was durable before it had its name; an edit is what a dead process may
+        // have written and not synced.
+        if let Some(edit) = bytes.get(loaded.last..loaded.good).filter(|_| loaded.last > 0) {
+            log.write_at(loaded.last as u64, edit).map_err(|e| io("writing again", e))?;
+        }
+        log.sync().map_err(|e| io("syncing", e))?;
         Ok(Self {
             files,
             state: Arc::new(loaded.state),
@@ -174,47 +181,75 @@ impl CatalogStore {
     ///
     /// # Errors
     /// `Internal` on a version conflict or an edit that does not fit (nothing happened);
-    /// `Io` when the edit could not be made durable: the store must be reopened.
+    /// `Io` when the edit could not be made durable: on a full disk nothing happened, else
+    /// [`CatalogStore::check`] says from now on that the store must be reopened.
     pub(crate) fn commit(
         &mut self,
         expected: u64,
         at: u64,
         changes: Vec<Change>,
     ) -> Result<Arc<CatalogState>> {
-        if self.armed {
-            return Err(Error::new(
-                ErrorKind::Unavailable,
-                format!("{} could not be written earlier; restart to recover", self.name),
-            ));
-        }
+        self.check()?;
         let edit = Edit { version: expected + 1, at, changes };
         let next = Arc::new(self.state.apply(&edit)?);
         let line = line(&edit)?;
         self.armed = true;
-        self.log
-            .write_at(self.length, &line)
-            .and_then(|()| self.log.sync())
-            .map_err(|e| Error::io("writing the catalog", &self.name, e))?;
+        if let Err(error) = self.log.write_at(self.length, &line) {
+            // A full disk takes no more, but it lets go of what it took.
+            if is_full(&error) {
+                let undone = self.log.truncate(self.length).and_then(|()| self.log.sync());
+                self.armed = undone.is_err();
+            }
+            return Err(Error::io("writing the catalog", &self.name, error));
+        }
+        self.log.sync().map_err(|e| Error::io("writing the catalog", &self.name, e))?;
         self.armed = false;
         self.length += line.len() as u64;
         self.state = Arc::clone(&next);
         if self.length - self.checkpoint_length > self.edit_bytes.max(self.checkpoint_length) {
-            self.checkpoint()?;
+            self.checkpoint();
         }
         Ok(next)
     }
 
-    /// Moves to a new file that begins with the present state. The edits are durable already, so
-    /// a failure here loses nothing; it is tried again at a later commit.
-    fn checkpoint(&mut self) -> Result<()> {
-        let Ok((name, length)) = write_checkpoint(&*self.files, &self.state) else { return Ok(()) };
-        let log = self.files.open_log(&name).map_err(|e| Error::io("opening", &name, e))?;
-        let old = std::mem::replace(&mut self.name, name);
-        self.log = log;
-        (self.length, self.checkpoint_length) = (length, length);
-        drop(self.files.remove(&old));
-        Ok(())
+    /// Whether anything can be committed.
+    ///
+    /// # Errors
+    /// `Unavailable` once what the next start reads is unknown.
+    pub(crate) fn check(&self) -> Result<()> {
+        match self.armed {
+            false => Ok(()),
+            true => Err(Error::new(
+                ErrorKind::Unavailable,
+                format!("{} could not be written earlier; restart to recover", self.name),
+            )),
+        }
     }
+
+    /// Moves to a new file that begins with the present state. The edits are durable already, so
+    /// a failure here loses nothing; it is tried again at a later commit. But what was begun must
+    /// be gone: a start reads the newest file alone, and would miss what the old one gets.
+    fn checkpoint(&mut self) {
+        let moved = write_checkpoint(&*self.files, &self.state)
+            .and_then(|(name, length)| Ok((open_log(&*self.files, &name)?, name, length)));
+        match moved {
+            Ok((log, name, length)) => {
+                let old = std::mem::replace(&mut self.name, name);
+                self.log = log;
+                (self.length, self.checkpoint_length) = (length, length);
+                // One that stays behind is removed at the next start.
+                drop(self.files.remove(&old));
+            }
+            Err(_) => {
+                let begun = file_name(self.state.version);
+                self.armed = self.files.remove(&begun).is_err();
+            }
+        }
+    }
+}
+
+fn open_log(files: &dyn Files, name: &str) -> Result<Box<dyn LogFile>> {
+    files.open_log(name).map_err(|e| Error::io("opening", name, e))
 }
 
 fn write_checkpoint(files: &dyn Files, state: &CatalogState) -> Result<(String, u64)> {
@@ -231,7 +266,9 @@ fn write_checkpoint(files: &dyn Files, state: &CatalogState) -> Result<(String, 
 
 struct Loaded {
     state: CatalogState,
-    /// Bytes up to the end of the last good line.
+    /// Where the last good line begins.
+    last: usize,
+    /// Bytes up to its end.
     good: usize,
     /// Bytes of the first line.
     checkpoint: usize,
@@ -269,12 +306,12 @@ fn parse(bytes: &[u8], name: &str) -> Result<Loaded> {
                         ),
                     ));
                 }
-                Loaded { state: checkpoint.state, good: raw.len(), checkpoint: raw.len() }
+                Loaded { state: checkpoint.state, last: 0, good: raw.len(), checkpoint: raw.len() }
             }
             Some(loaded) => {
                 let edit: Edit = record(json, name, number)?;
                 let state = loaded.state.apply(&edit).map_err(|_| damaged(number))?;
-                Loaded { state, good: loaded.good + raw.len(), ..loaded }
+                Loaded { state, last: loaded.good, good: loaded.good + raw.len(), ..loaded }
             }
         });
     }

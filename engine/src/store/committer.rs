@@ -140,8 +140,7 @@ fn refused(shared: &Shared, failure: Failure) -> Error {
         .retry_after(5000)
         .with_source(cause),
         Failure::Broken(cause) => {
-            shared.write_available.store(false, Ordering::Release);
-            shared.options.observer.observe(&Event::WriteFailed { cause: cause.to_string() });
+            shared.close_gate(cause.to_string());
             gate_closed().with_source(cause)
         }
     }
@@ -151,7 +150,7 @@ fn refused(shared: &Shared, failure: Failure) -> Error {
 pub(super) fn gate_closed() -> Error {
     Error::new(
         ErrorKind::Unavailable,
-        "the log could not be written or synced, so nothing more is accepted; reads go on. Check \
-         the disk, then restart: what was acknowledged is recovered",
+        "the log or the catalog could not be written or synced, so nothing more is accepted; reads \
+         go on. Check the disk, then restart: what was acknowledged is recovered",
     )
 }

@@ -136,10 +136,8 @@ struct Latch<'a>(&'a Shared);
 impl Drop for Latch<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.write_available.store(false, Ordering::Release);
             let name = std::thread::current().name().unwrap_or("a writing thread").to_owned();
-            let cause = format!("{name} ended in a bug; please report it");
-            self.0.options.observer.observe(&Event::WriteFailed { cause });
+            self.0.close_gate(format!("{name} ended in a bug; please report it"));
         }
     }
 }
@@ -454,6 +452,13 @@ impl Store {
 }
 
 impl Shared {
+    /// Nothing is acknowledged from here on until a restart; reads go on.
+    fn close_gate(&self, cause: String) {
+        if self.write_available.swap(false, Ordering::AcqRel) {
+            self.options.observer.observe(&Event::WriteFailed { cause });
+        }
+    }
+
     /// The cap (invariant 9): what heads and queues hold, with this Export, must fit.
     fn check_memory(&self, bytes: u64) -> Result<()> {
         let held =

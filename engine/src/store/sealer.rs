@@ -114,6 +114,8 @@ impl<'a> Sealer<'a> {
 
     /// Seals everything of a tenancy up to the present end of the log.
     fn seal(&mut self, tenancy: &Tenancy, reason: Reason) -> Result<()> {
+        // What cannot be committed is not worth writing.
+        self.catalog.check()?;
         let began = self.shared.world.clock.monotonic();
         let state = self.shared.views.publish(|state| state.head.begin_seal(tenancy));
         let through = state.sequence;
@@ -129,9 +131,15 @@ impl<'a> Sealer<'a> {
         }
         drop(chunks);
         drop(state);
-        let entries = &written.entries;
+        let entries = written.entries.clone();
         let (segments, bytes) = (entries.len() as u64, entries.iter().map(|e| e.facts.bytes).sum());
-        self.adopt(tenancy, through, written)?;
+        if let Err(error) = self.adopt(tenancy, through, written) {
+            // Where the edit's fate is unknown, the next start may find it done.
+            if self.catalog.check().is_ok() {
+                self.discard(&entries);
+            }
+            return Err(error);
+        }
         self.shared.options.observer.observe(&Event::Sealed {
             tenancy: tenancy.to_string(),
             reason: reason.word(),
@@ -232,9 +240,12 @@ impl<'a> Sealer<'a> {
 
     fn commit(&mut self, changes: Vec<Change>) -> Result<Arc<CatalogState>> {
         let expected = self.catalog.state().version;
-        let state = self.catalog.commit(expected, self.shared.world.clock.now(), changes)?;
+        let committed = self.catalog.commit(expected, self.shared.world.clock.now(), changes);
         self.shared.catalog_bytes.store(self.catalog.bytes(), Ordering::Release);
-        Ok(state)
+        if let Err(unknown) = self.catalog.check() {
+            self.shared.close_gate(committed.as_ref().err().unwrap_or(&unknown).to_string());
+        }
+        committed
     }
 
     /// Drops every segment and everything of the head up to the present end of the log.

@@ -13,7 +13,7 @@ use super::frame::{self, Head};
 use super::recover::{Kept, Recovered};
 use crate::limits::{FREE_LOG_FILES_MAX, LOG_FILE_BYTES};
 use crate::tenancy::Tenancy;
-use crate::world::{Dice, Files, LogFile};
+use crate::world::{Dice, Files, LogFile, is_full};
 
 /// An Export to be logged.
 pub(crate) struct Entry<'a> {
@@ -176,10 +176,6 @@ impl LogWriter {
     pub(crate) fn live_bytes(&self) -> u64 {
         self.kept.iter().map(|k| k.bytes).sum::<u64>() + self.current.as_ref().map_or(0, |c| c.at)
     }
-}
-
-fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// After a failed write: where the disk was merely full and the file can be cut back to its last

@@ -48,7 +48,7 @@ pub trait Files: fmt::Debug + Send + Sync + 'static {
     /// The system's.
     fn list(&self, directory: &str) -> io::Result<Vec<String>>;
 
-    /// Removes a file; succeeds where it is already gone.
+    /// Removes a file, durably; succeeds where it is already gone.
     ///
     /// # Errors
     /// The system's.
@@ -73,7 +73,7 @@ pub trait NewFile: fmt::Debug + Send {
     /// [`io::ErrorKind::AlreadyExists`] where the name is taken.
     ///
     /// # Errors
-    /// The system's.
+    /// The system's. The name may stand there then.
     fn publish(self: Box<Self>) -> io::Result<()>;
 }
 
@@ -146,6 +146,11 @@ pub struct World {
     pub clock: Arc<dyn Clock>,
     /// Where salts and writer ids come from; the same seed gives the same choices.
     pub seed: u64,
+}
+
+/// True where there was no room: nothing is broken, and what was written in part can be undone.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// A small seeded generator (SplitMix64, Steele et al. 2014): salts need to differ, not to be

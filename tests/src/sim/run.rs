@@ -398,10 +398,14 @@ impl<'a> Run<'a> {
                 assert!(explained, "{}: refused without a fault: {error}", self.label());
                 self.tally.refused += 1;
             }
-            Err(error) if error.kind() == ErrorKind::Unavailable && scars.log => match open {
-                true => self.doubt(sent),
-                false => self.tally.refused += 1,
-            },
+            Err(error)
+                if error.kind() == ErrorKind::Unavailable && (scars.log || scars.catalog) =>
+            {
+                match open {
+                    true => self.doubt(sent),
+                    false => self.tally.refused += 1,
+                }
+            }
             Err(error) => panic!("{}: Export: {error:?} {scars:?}", self.label()),
         }
     }
@@ -627,7 +631,7 @@ impl<'a> Run<'a> {
         }
         let scars = self.disk.scars();
         let store = self.store();
-        if !scars.log {
+        if !scars.log && !scars.catalog {
             assert!(store.stats().write_available, "{}: the gate is open: {scars:?}", self.label());
         }
         if !scars.catalog && !scars.log {
