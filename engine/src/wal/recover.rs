@@ -83,10 +83,12 @@ pub(crate) fn recover(
             continue;
         }
         let bytes = read_all(&*log, &name)?;
-        let end = scan.file(source, &bytes, sources.get(index + 1..).unwrap_or_default())?;
-        if let Some(end) = end {
+        let torn = scan.file(source, &bytes, sources.get(index + 1..).unwrap_or_default())?;
+        let end = torn.as_ref().map(|torn| torn.at);
+        if let Some(Torn { at: end, behind }) = torn {
             cut = true;
-            out.torn_bytes += frame::stated_length(&bytes, end, scan.expected(source));
+            let stated = frame::stated_length(&bytes, end, scan.expected(source));
+            out.torn_bytes += stated.max(behind.end.saturating_sub(end) as u64);
             if mode == Mode::Repair {
                 log.truncate(end as u64).map_err(|e| Error::io("cutting", &name, e))?;
                 log.sync().map_err(|e| Error::io("syncing", &name, e))?;
@@ -180,7 +182,7 @@ impl Scan<'_> {
     }
 
     /// Reads one file's frames. Returns where the log is to be cut, if it is.
-    fn file(&mut self, source: &Source, bytes: &Bytes, later: &[Source]) -> Result<Option<usize>> {
+    fn file(&mut self, source: &Source, bytes: &Bytes, later: &[Source]) -> Result<Option<Torn>> {
         let salt = source.header.salt;
         let next_first = later.first().map(|s| s.header.first_sequence);
         let mut at = FRAMES_AT;
@@ -202,11 +204,11 @@ impl Scan<'_> {
             if next_first == Some(expected) {
                 return Ok(None);
             }
-            let acknowledged =
-                synced_within(bytes, at, salt)?.max(synced_through_of(self.files, later)?);
+            let behind = behind(bytes, at, salt)?;
+            let acknowledged = behind.synced_through.max(synced_through_of(self.files, later)?);
             // Frames that follow the seal of everything before them are missed by nobody.
             if acknowledged < expected && next_first.is_none_or(|first| first > self.log_start) {
-                return Ok(Some(at));
+                return Ok(Some(Torn { at, behind }));
             }
             let found = next_frame(bytes, at, salt, expected)?;
             let resume = found.map(|(_, sequence)| sequence).or(next_first);
@@ -264,23 +266,39 @@ fn next_frame(
     Ok(None)
 }
 
-/// The highest `synced_through` any intact frame at or after `from` states.
-fn synced_within(bytes: &Bytes, from: usize, salt: u64) -> Result<u64> {
-    let mut highest = 0;
+/// Where a log is to be cut.
+struct Torn {
+    at: usize,
+    behind: Behind,
+}
+
+/// What intact frames behind a bad one say.
+#[derive(Default)]
+struct Behind {
+    /// The highest of theirs.
+    synced_through: u64,
+    /// Where the last of them ends.
+    end: usize,
+}
+
+/// Looks at every intact frame at or after `from`.
+fn behind(bytes: &Bytes, from: usize, salt: u64) -> Result<Behind> {
+    let mut out = Behind::default();
     let mut at = from;
     while at < bytes.len() {
         match frame::looks_like_one(&bytes[at..]) {
             true => match frame::decode(bytes, at, salt)? {
                 Some(found) => {
-                    highest = highest.max(found.head.synced_through);
+                    out.synced_through = out.synced_through.max(found.head.synced_through);
                     at += found.length;
+                    out.end = at;
                 }
                 None => at += frame::ALIGNMENT,
             },
             false => at += frame::ALIGNMENT,
         }
     }
-    Ok(highest)
+    Ok(out)
 }
 
 fn synced_through_of(files: &dyn Files, later: &[Source]) -> Result<u64> {
@@ -288,7 +306,7 @@ fn synced_through_of(files: &dyn Files, later: &[Source]) -> Result<u64> {
     for source in later {
         let name = file_name(source.slot);
         let bytes = read_all(&*open(files, &name)?, &name)?;
-        highest = highest.max(synced_within(&bytes, FRAMES_AT, source.header.salt)?);
+        highest = highest.max(behind(&bytes, FRAMES_AT, source.header.salt)?.synced_through);
     }
     Ok(highest)
 }

@@ -321,6 +321,7 @@ impl<'a> Run<'a> {
         let (open, now) = (store.stats().write_available, self.clock.now());
         let answer = store.ingest(&tenancy(sent.tenancy), Bytes::from(sent.bytes.clone()));
         self.tell(format_args!("Export {sent:?}: {}", brief(&answer)));
+        self.truth.next_group();
         self.answered(sent, answer, open, now);
     }
 
@@ -359,6 +360,10 @@ impl<'a> Run<'a> {
         }
         self.tell("a group:");
         for (at, answer) in got {
+            // The first is alone, then come all others.
+            if at <= 1 {
+                self.truth.next_group();
+            }
             self.tell(format_args!("  Export {:?}: {}", all[at], brief(&answer)));
             self.answered(&all[at], answer, open, now);
         }

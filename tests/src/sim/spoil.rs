@@ -118,11 +118,15 @@ impl Run<'_> {
                 self.tally.answers += 1;
                 continue;
             }
-            assert!(!told.is_empty(), "{how}: spans are missing and nobody said so");
             let mut whole = Model::default();
             for acked in self.truth.history.iter().filter(|acked| acked.tenancy == at) {
                 if contains(&found, &acked.spans) {
                     whole.take(&acked.spans);
+                } else {
+                    // The log's last group has nobody behind it to vouch for it.
+                    let beyond_telling = file.starts_with("wal/") && self.truth.is_last(acked);
+                    let named = !told.is_empty() || beyond_telling;
+                    assert!(named, "{how}: spans are missing and nobody said so");
                 }
             }
             assert!(whole.traces == found.traces, "{how}: an Export is half there");

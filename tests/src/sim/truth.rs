@@ -17,6 +17,8 @@ pub struct Acked {
     pub tenancy: usize,
     /// Its accepted spans.
     pub spans: Arc<Multiset>,
+    /// Which sync made it durable.
+    pub group: u64,
 }
 
 /// What is known.
@@ -31,6 +33,7 @@ pub struct Truth {
     purged: Option<(Sides, Vec<Acked>)>,
     /// A purge is under way: it takes what was there when it began.
     purging: bool,
+    group: u64,
 }
 
 fn accepted(bytes: &[u8]) -> (Multiset, Outcome) {
@@ -56,6 +59,7 @@ impl Truth {
             unsure: Vec::new(),
             purged: None,
             purging: false,
+            group: 0,
         }
     }
 
@@ -63,7 +67,7 @@ impl Truth {
     pub fn ack(&mut self, tenancy: usize, bytes: &[u8]) -> (Outcome, Arc<Multiset>) {
         let (spans, outcome) = accepted(bytes);
         let spans = Arc::new(spans);
-        let acked = Acked { tenancy, spans: Arc::clone(&spans) };
+        let acked = Acked { tenancy, spans: Arc::clone(&spans), group: self.group };
         self.sides[tenancy].take(&spans);
         if let Some((sides, history)) = &mut self.purged {
             sides[tenancy].take(&spans);
@@ -73,10 +77,20 @@ impl Truth {
         (outcome, spans)
     }
 
+    /// What is acknowledged from here on was synced later.
+    pub fn next_group(&mut self) {
+        self.group += 1;
+    }
+
+    /// True for what the last sync made durable.
+    pub fn is_last(&self, acked: &Acked) -> bool {
+        acked.group == self.history.iter().map(|acked| acked.group).max().unwrap_or(0)
+    }
+
     /// An Export may have been kept.
     pub fn doubt(&mut self, tenancy: usize, bytes: &[u8]) {
         let (spans, _) = accepted(bytes);
-        self.unsure.push(Acked { tenancy, spans: Arc::new(spans) });
+        self.unsure.push(Acked { tenancy, spans: Arc::new(spans), group: self.group });
     }
 
     /// Exports in doubt.
