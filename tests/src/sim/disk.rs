@@ -113,14 +113,32 @@ pub enum Lie {
     WriteForgets,
     /// One write in eight changes one bit.
     WriteFlips,
-    /// Cutting a file does nothing.
-    CutForgets,
+    /// A file's sync makes all changes durable but the last.
+    SyncForgetsLast,
+}
+
+/// A thread of the store's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Thread {
+    /// The log's.
+    Log,
+    /// The sealing one.
+    Seal,
+}
+
+impl Thread {
+    fn current() -> Option<Self> {
+        match std::thread::current().name() {
+            Some("spanlake-log") => Some(Self::Log),
+            Some("spanlake-seal") => Some(Self::Seal),
+            _ => None,
+        }
+    }
 }
 
 /// A thread stopped at one of its calls.
 #[derive(Debug, Default)]
 struct Hold {
-    thread: &'static str,
     /// Calls to let pass.
     skip: u32,
     armed: bool,
@@ -141,7 +159,7 @@ struct State {
     capacity: u64,
     /// What this life's faults touched.
     scars: Scars,
-    hold: Hold,
+    holds: BTreeMap<Thread, Hold>,
     lie: Option<Lie>,
     calls: u64,
     hash: u64,
@@ -294,7 +312,7 @@ impl State {
             dead: None,
             capacity: u64::MAX,
             scars: Scars::default(),
-            hold: Hold::default(),
+            holds: BTreeMap::new(),
             lie: None,
             calls: 0,
             hash: 0xcbf2_9ce4_8422_2325,
@@ -353,13 +371,16 @@ impl State {
     }
 
     fn note(&mut self, what: &str, path: &str, detail: u64) {
-        let thread = std::thread::current();
-        let name = thread.name().filter(|n| n.starts_with("spanlake-")).unwrap_or("");
+        let name = match Thread::current() {
+            Some(Thread::Log) => "log",
+            Some(Thread::Seal) => "seal",
+            None => "",
+        };
         for byte in [what, path, name].iter().flat_map(|s| s.bytes()).chain(detail.to_le_bytes()) {
             self.hash = (self.hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
         }
         if let Some(journal) = &mut self.journal {
-            journal.push(format!("{:>5} {name:14} {what:10} {path} {detail}", self.calls));
+            journal.push(format!("{:>5} {name:4} {what:10} {path} {detail}", self.calls));
         }
     }
 
@@ -422,19 +443,17 @@ impl SimDisk {
     /// fall into a trap (`true`: it fails, in the manner of its kind).
     fn enter(&self, call: Call, what: &str, path: &str, detail: u64) -> io::Result<Entered<'_>> {
         let mut state = self.lock();
-        if state.hold.armed && std::thread::current().name() == Some(state.hold.thread) {
-            match state.hold.skip {
-                0 => {
-                    state.hold.waiting = true;
-                    self.machine.wake.notify_all();
-                    while state.hold.armed {
-                        state =
-                            self.machine.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
-                    }
-                    state.hold.waiting = false;
-                }
-                _ => state.hold.skip -= 1,
+        let thread = Thread::current();
+        let mut stands = false;
+        while let Some(hold) = thread.and_then(|t| state.holds.get_mut(&t)).filter(|h| h.armed) {
+            if !stands && hold.skip > 0 {
+                hold.skip -= 1;
+                break;
             }
+            stands = true;
+            hold.waiting = true;
+            self.machine.wake.notify_all();
+            state = self.machine.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         if state.dead.is_some() {
             return Err(errno(EIO));
@@ -541,28 +560,32 @@ impl SimDisk {
     }
 
     /// Stops the thread at its call after `skip` more.
-    pub fn hold(&self, thread: &'static str, skip: u32) {
-        self.lock().hold = Hold { thread, skip, armed: true, waiting: false, over: false };
+    pub fn hold(&self, thread: Thread, skip: u32) {
+        let hold = Hold { skip, armed: true, ..Hold::default() };
+        self.lock().holds.insert(thread, hold);
     }
 
     /// What was to be held has ended.
-    pub fn over(&self) {
-        self.lock().hold.over = true;
+    pub fn over(&self, thread: Thread) {
+        self.lock().holds.entry(thread).or_default().over = true;
         self.machine.wake.notify_all();
     }
 
     /// Waits until the thread stands still (true) or what it did is over (false).
-    pub fn wait_held(&self) -> bool {
+    pub fn wait_held(&self, thread: Thread) -> bool {
         let mut state = self.lock();
-        while !state.hold.waiting && !state.hold.over {
+        loop {
+            let hold = state.holds.entry(thread).or_default();
+            if hold.waiting || hold.over {
+                return hold.waiting;
+            }
             state = self.machine.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        state.hold.waiting
     }
 
     /// Lets it go on.
-    pub fn release(&self) {
-        self.lock().hold.armed = false;
+    pub fn release(&self, thread: Thread) {
+        self.lock().holds.remove(&thread);
         self.machine.wake.notify_all();
     }
 
@@ -689,7 +712,6 @@ impl SimDisk {
         let part = dice.roll();
         let forgotten = match lie {
             Some(Lie::WriteForgets) => path.starts_with("wal") && dice.below(8) == 0,
-            Some(Lie::CutForgets) => matches!(change, Change::Length(_)),
             _ => false,
         };
         let flips = lie == Some(Lie::WriteFlips) && dice.below(8) == 0;
@@ -941,9 +963,14 @@ impl DiskFile for SimFile {
             state.scar(Fault::SyncFailed, &self.path, false);
             return Err(errno(EIO));
         }
+        let forgotten = match lie {
+            Some(Lie::SyncForgetsLast) => file.pending.pop(),
+            _ => None,
+        };
         for change in std::mem::take(&mut file.pending) {
             change.apply(&mut file.durable);
         }
+        file.pending.extend(forgotten);
         Ok(())
     }
 }

@@ -19,7 +19,7 @@ use spanlake::{
 };
 
 use super::clock::SimClock;
-use super::disk::{Death, Lie, SimDisk, Trap};
+use super::disk::{Death, Lie, SimDisk, Thread, Trap};
 use super::report::{Fault, Tally};
 use super::steps::{End, Plan, Sent, Step, Task};
 use super::truth::Truth;
@@ -64,6 +64,8 @@ pub struct Outcome {
     pub tally: Tally,
     /// A hash of all calls to the disk: equal for equal runs.
     pub hash: u64,
+    /// The calls themselves, where a journal was kept.
+    pub journal: Vec<String>,
 }
 
 /// How a plan is played.
@@ -91,10 +93,14 @@ pub fn play(plan: &Plan, manner: Manner) -> std::result::Result<Outcome, Failure
     let mut run = Run::new(plan, manner);
     let outcome = catch_unwind(AssertUnwindSafe(|| run.play()));
     match outcome {
-        Ok(()) => Ok(Outcome { tally: run.tally, hash: run.disk.hash() }),
+        Ok(()) => {
+            let (hash, journal) = (run.disk.hash(), run.disk.journal());
+            Ok(Outcome { tally: run.tally, hash, journal })
+        }
         Err(panic) => {
             // Whatever stands still must be let go before the store is dropped.
-            run.disk.release();
+            run.disk.release(Thread::Log);
+            run.disk.release(Thread::Seal);
             run.disk.end(Death::Power);
             let (what, journal) = (words(&*panic), run.disk.journal());
             Err(Failure { seed: plan.seed, what, trace: run.trace, journal })
@@ -160,11 +166,11 @@ pub(super) struct Run<'a> {
 }
 
 /// Lets a thread go on when a check fails while it stands still.
-struct LetGo<'a>(&'a SimDisk);
+struct LetGo<'a>(&'a SimDisk, Thread);
 
 impl Drop for LetGo<'_> {
     fn drop(&mut self) {
-        self.0.release();
+        self.0.release(self.1);
     }
 }
 
@@ -333,19 +339,19 @@ impl<'a> Run<'a> {
         let submit = |at: usize, sent: &Sent| {
             let (answers, disk) = (answers.clone(), disk.clone());
             store.submit(&tenancy(sent.tenancy), Bytes::from(sent.bytes.clone()), move |answer| {
+                disk.over(Thread::Log);
                 drop(answers.send((at, answer)));
-                disk.over();
             });
         };
-        disk.hold("spanlake-log", 0);
+        disk.hold(Thread::Log, 0);
         let mut got = Vec::new();
         let next = || answered.recv_timeout(PATIENCE).expect("an answer");
         let mut left = all.iter().enumerate();
-        let let_go = LetGo(&disk);
+        let let_go = LetGo(&disk, Thread::Log);
         if let Some((at, first)) = left.next() {
             submit(at, first);
         }
-        if disk.wait_held() {
+        if disk.wait_held(Thread::Log) {
             left.for_each(|(at, sent)| submit(at, sent));
             drop(let_go);
             got.extend(all.iter().map(|_| next()));
@@ -449,15 +455,15 @@ impl<'a> Run<'a> {
         if task == Task::Purge {
             self.truth.begin_purge();
         }
-        disk.hold("spanlake-seal", call);
+        disk.hold(Thread::Seal, call);
         let done = std::thread::scope(|scope| {
-            let let_go = LetGo(&disk);
+            let let_go = LetGo(&disk, Thread::Seal);
             let worker = scope.spawn(|| {
                 let done = work(&store, task);
-                disk.over();
+                disk.over(Thread::Seal);
                 done
             });
-            let held = disk.wait_held();
+            let held = disk.wait_held(Thread::Seal);
             let words = if held { "stands still" } else { "was over" };
             self.tell(format_args!("{task:?}, {words} at its call {call}:"));
             self.within += 1;
