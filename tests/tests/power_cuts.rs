@@ -131,3 +131,18 @@ fn a_full_disk_ends_no_sealing() {
         ]
     });
 }
+
+/// A bad place anywhere in a directory whose log has been overwritten since: nothing is lost that
+/// is not named.
+#[test]
+fn a_bad_place_in_a_settled_directory_is_named() {
+    at_each_call(40, Limits { log_file_bytes: 4_097, ..Limits::default() }, |call, export| {
+        let mut steps = Vec::new();
+        for _ in 0..3 {
+            steps.extend([Step::Export(export()), FLUSH]);
+        }
+        steps.push(Step::Export(export()));
+        steps.extend((0..15).map(|n| Step::SpoilCopy(call * 1000 + n)));
+        steps
+    });
+}

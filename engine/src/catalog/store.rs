@@ -264,6 +264,14 @@ fn write_checkpoint(files: &dyn Files, state: &CatalogState) -> Result<(String, 
     Ok((name, line.len() as u64))
 }
 
+/// True for a last line whose write was cut short: its end is missing, or sectors of it, which
+/// read as zeros. Any other that does not verify was whole once, and trusted.
+fn is_torn(line: &[u8]) -> bool {
+    let zeros = line.iter().filter(|&&byte| byte == 0).count();
+    // One zero alone may be a flipped bit, but not where a sector's last byte begins the line.
+    !line.ends_with(b"\n") || line.first() == Some(&0) || zeros > 1
+}
+
 struct Loaded {
     state: CatalogState,
     /// Where the last good line begins.
@@ -289,7 +297,7 @@ fn parse(bytes: &[u8], name: &str) -> Result<Loaded> {
         let Some(json) = json else {
             match loaded {
                 // The last line was being written when the lights went out.
-                Some(loaded) if number == lines.len() => return Ok(loaded),
+                Some(loaded) if number == lines.len() && is_torn(raw) => return Ok(loaded),
                 _ => return Err(damaged(number)),
             }
         };
