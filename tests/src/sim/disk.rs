@@ -172,6 +172,8 @@ struct State {
 pub struct Scars {
     /// Faults of any kind.
     pub any: u64,
+    /// Those that no lack of space explains.
+    pub hard: u64,
     /// Failures in `wal/` for want of anything but space.
     pub log: bool,
     /// The same in `catalog/`.
@@ -273,7 +275,7 @@ impl Directory {
         self.pending.push(entry);
     }
 
-    fn settle(&mut self, dice: &mut Dice, tally: &mut Tally) {
+    fn settle(&mut self, counts: bool, dice: &mut Dice, tally: &mut Tally) {
         let manner = dice.below(3);
         let prefix = dice.between(0, self.pending.len());
         for (at, entry) in std::mem::take(&mut self.pending).into_iter().enumerate() {
@@ -284,6 +286,7 @@ impl Directory {
             };
             match (kept, &entry) {
                 (true, _) => entry.apply(&mut self.durable),
+                (false, _) if !counts => {}
                 (false, Entry::Given(..)) => tally.add(Fault::NameLost),
                 (false, Entry::Taken(_)) => tally.add(Fault::NameBack),
             }
@@ -387,6 +390,7 @@ impl State {
     fn scar(&mut self, fault: Fault, path: &str, space: bool) {
         self.tally.add(fault);
         self.scars.any += 1;
+        self.scars.hard += u64::from(!space);
         // The root's names are everybody's.
         self.scars.log |= !space && (path.starts_with("wal") || path.is_empty());
         self.scars.catalog |= !space && (path.starts_with("catalog") || path.is_empty());
@@ -500,11 +504,15 @@ impl SimDisk {
         state.capacity = bytes.map_or(u64::MAX, |bytes| state.used() + bytes);
     }
 
+    /// No trap waits any more.
+    pub fn untrap(&self) {
+        self.lock().traps.clear();
+    }
+
     /// No trap waits any more and there is room.
     pub fn heal(&self) {
-        let mut state = self.lock();
-        state.traps.clear();
-        state.capacity = u64::MAX;
+        self.untrap();
+        self.lock().capacity = u64::MAX;
     }
 
     /// Nothing is to happen any more.
@@ -612,13 +620,17 @@ impl SimDisk {
         let (mut dice, mut tally) =
             (Dice::new(state.dice.roll()), std::mem::take(&mut state.tally));
         tally.add(Fault::PowerCut);
-        for node in nodes.values_mut() {
+        // Drafts come and go unsynced all the time; what becomes of them is not worth counting.
+        let drafts = state.find("tmp");
+        for (id, node) in &mut nodes {
             match node {
                 Node::File(file) => {
                     file.settle(&mut dice, &mut tally);
                     file.cached = file.durable.clone();
                 }
-                Node::Directory(directory) => directory.settle(&mut dice, &mut tally),
+                Node::Directory(directory) => {
+                    directory.settle(Some(*id) != drafts, &mut dice, &mut tally);
+                }
             }
         }
         self.successor(&state, nodes, dice, tally)
@@ -666,6 +678,7 @@ impl SimDisk {
         let mut new = State { nodes, calls, hash, journal, tally, ..State::new(dice) };
         new.next_id = old.next_id;
         new.lie = old.lie;
+        new.capacity = old.capacity;
         new.forget_unnamed();
         Self::of(new, Arc::clone(&self.machine.clock))
     }

@@ -677,7 +677,8 @@ impl<'a> Run<'a> {
         if self.disk.is_dead() {
             self.end();
         }
-        self.disk.heal();
+        // A full disk stays full: there must be a way to start on it.
+        self.disk.untrap();
         traps.iter().for_each(|trap| self.disk.set(trap.clone()));
         if let Some((death, calls)) = death {
             self.disk.end_after(death, calls);
@@ -708,7 +709,8 @@ impl<'a> Run<'a> {
                 Ok(store) => self.store = Some(store),
                 Err(error) => {
                     let dead = self.disk.is_dead();
-                    let explained = self.disk.scars().any > 0 || dead;
+                    let new = self.tally.opened == 0;
+                    let explained = self.disk.scars().hard > 0 || dead || new;
                     assert!(explained, "{}: open without a fault: {error:?}", self.label());
                 }
             }

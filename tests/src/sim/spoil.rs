@@ -81,6 +81,8 @@ impl Run<'_> {
         }
         let mut dice = Dice::new(seed);
         let copy = self.disk.copy();
+        // One trouble at a time.
+        copy.heal();
         let files: Vec<String> =
             copy.names().into_iter().filter(|name| !copy.bytes(name).is_empty()).collect();
         let file = dice.pick(&files).clone();
