@@ -7,6 +7,13 @@ use std::fmt;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event {
+    /// Another process holds the directory; its release is waited for.
+    Waiting {
+        /// What the holder wrote of itself: host, pid, start.
+        holder: String,
+        /// Nanoseconds until it is given up.
+        timeout: u64,
+    },
     /// Recovery works on the log: bytes read so far and in all.
     Recovering {
         /// Bytes read.
@@ -45,7 +52,8 @@ pub enum Event {
         /// Bytes written.
         bytes: u64,
     },
-    /// The log or the catalog could not be written or synced; no batch is acknowledged from here on.
+    /// Log or catalog could not be written or synced, or another process took over; no batch is
+    /// acknowledged from here on. Told once.
     WriteFailed {
         /// What failed, with the system's words.
         cause: String,

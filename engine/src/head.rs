@@ -63,11 +63,6 @@ impl Chunk {
         self.batch.rows()
     }
 
-    /// All rows, by (trace id, span id, start).
-    pub(crate) fn order(&self) -> &[u32] {
-        &self.order
-    }
-
     /// The trace's rows, by (span id, start).
     pub(crate) fn trace(&self, id: TraceId) -> &[u32] {
         let trace_of = |row: &u32| self.batch.trace_id.get(*row as usize).copied();

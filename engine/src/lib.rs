@@ -18,6 +18,7 @@ mod options;
 mod query;
 mod reads;
 mod repeats;
+mod rollup;
 mod seal;
 mod segment;
 mod span;
@@ -44,6 +45,7 @@ pub use query::request::{
 };
 pub use query::work::{Counts, Work};
 pub use reads::View;
+pub use rollup::rates::{Latency, Rate};
 pub use span::{SpanId, SpanKind, TraceId};
 pub use store::{Finding, Ingested, Rejection, Stats, Store, VerifyReport, verify};
 pub use tenancy::{TENANCY_NAME_BYTES_MAX, Tenancy};

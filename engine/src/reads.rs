@@ -2,6 +2,7 @@
 //! asked of it. Finds a tenancy's places in the state and hands them to the queries; holds no
 //! algorithm, writes nothing.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::batch::{Batch, Projection};
@@ -9,12 +10,15 @@ use crate::error::Result;
 use crate::query::dependencies::{self, Window};
 use crate::query::explain::Explanation;
 use crate::query::places::{Places, Stored};
+use crate::query::rates;
 use crate::query::request::{
     Cancel, Cursor, Dependency, FoundTrace, Operation, Page, TraceQuery, TraceSummary,
 };
 use crate::query::work::Work;
 use crate::query::{self, TraceStream};
-use crate::segment::{Block, BlockSet, fingerprint};
+use crate::rollup::CallRollup;
+use crate::rollup::rates::{Rate, RateRollup};
+use crate::segment::{Block, BlockSet, PackedCalls, fingerprint};
 use crate::span::{SpanKind, TraceId};
 use crate::tenancy::Tenancy;
 use crate::view::{LiveSegment, State};
@@ -41,19 +45,47 @@ impl Stored for LiveSegment {
         self.segment.blocks_of(term)
     }
 
-    fn read(&self, rows: std::ops::Range<u32>, projection: &Projection) -> Result<Batch> {
+    fn read(&self, rows: Range<u32>, projection: &Projection) -> Result<Batch> {
         self.segment.read(rows, projection)
     }
 
-    fn may_hold(&self, trace: &TraceId) -> bool {
-        self.segment.may_hold(trace)
+    fn fingerprint(&self, trace: &TraceId) -> u32 {
+        fingerprint(trace)
     }
 
-    fn locate(&self, trace: &TraceId) -> Result<Option<std::ops::Range<u32>>> {
+    fn read_ranges(
+        &self,
+        ranges: &[std::ops::Range<u32>],
+        projection: &Projection,
+    ) -> Result<Batch> {
+        self.segment.read_ranges(ranges, projection)
+    }
+
+    fn calls(&self) -> Option<&PackedCalls> {
+        self.segment.calls()
+    }
+
+    fn unpack_calls(&self) -> Result<Option<CallRollup>> {
+        self.segment.unpack_calls()
+    }
+
+    fn unpack_rates(&self) -> Result<Option<RateRollup>> {
+        self.segment.unpack_rates()
+    }
+
+    fn fingerprints(&self) -> Box<dyn Iterator<Item = u32> + '_> {
+        Box::new(self.segment.traces().map(|(fingerprint, _)| fingerprint))
+    }
+
+    fn suspects(&self, fingerprint: u32, take: &mut dyn FnMut(Range<u32>)) {
+        self.segment.suspects(fingerprint).for_each(take);
+    }
+
+    fn locate(&self, trace: &TraceId) -> Result<Option<Range<u32>>> {
         self.segment.locate(trace)
     }
 
-    fn traces(&self) -> Box<dyn Iterator<Item = (u32, std::ops::Range<u32>)> + '_> {
+    fn traces(&self) -> Box<dyn Iterator<Item = (u32, Range<u32>)> + '_> {
         Box::new(self.segment.traces())
     }
 }
@@ -75,10 +107,9 @@ impl View {
 
     fn places(&self, tenancy: &Tenancy) -> Places {
         let head = self.state.head.get(tenancy).into_iter();
-        let segments = self.state.catalog.segments(tenancy).iter();
         Places {
             chunks: head.flat_map(|head| head.chunks()).cloned().collect(),
-            segments: segments.map(|live| Arc::clone(live) as Arc<dyn Stored>).collect(),
+            segments: self.state.catalog.shelf(tenancy),
         }
     }
 
@@ -211,5 +242,24 @@ impl View {
         let window = Window { start: start.unwrap_or(0), end };
         let cancel = cancel.counting(&self.work);
         dependencies::dependencies(&self.places(tenancy), window, fingerprint, &cancel)
+    }
+
+    /// Calls, errors and durations by service, kind of span and minute, for spans that start in
+    /// `[start, end)`; `None` = open. A minute that the window cuts has what starts inside it.
+    /// Sorted by service, kind and minute; minutes without spans are left out. Counts are exact,
+    /// quantiles to [`Latency::RELATIVE_ERROR`](crate::Latency::RELATIVE_ERROR).
+    ///
+    /// # Errors
+    /// Cancelled, Corrupted, Io.
+    pub fn rates(
+        &self,
+        tenancy: &Tenancy,
+        start: Option<u64>,
+        end: Option<u64>,
+        cancel: &Cancel,
+    ) -> Result<Vec<Rate>> {
+        let window = Window { start: start.unwrap_or(0), end };
+        let cancel = cancel.counting(&self.work);
+        rates::rates(&self.places(tenancy), window, fingerprint, &cancel)
     }
 }

@@ -102,6 +102,18 @@ impl SpanKind {
         }
     }
 
+    /// The OTLP enum's number.
+    pub(crate) fn number(self) -> u8 {
+        match self {
+            Self::Unspecified => 0,
+            Self::Internal => 1,
+            Self::Server => 2,
+            Self::Client => 3,
+            Self::Producer => 4,
+            Self::Consumer => 5,
+        }
+    }
+
     /// Jaeger's word, `""` for unspecified (jaeger-contract §5.1).
     pub fn word(self) -> &'static str {
         match self {

@@ -8,10 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use crate::batch::{Batch, Projection};
-use crate::catalog::state::{CatalogState, SegmentEntry};
+use crate::catalog::edit::SegmentEntry;
+use crate::catalog::state::CatalogState;
 use crate::error::{Error, Result};
 use crate::head::Head;
 use crate::query::names::Names;
+use crate::query::places::{Shelf, Stored};
 use crate::segment::{BLOCK_ROWS, DictionaryCache, Segment};
 use crate::span::SpanId;
 use crate::tenancy::Tenancy;
@@ -96,20 +98,45 @@ impl Drop for LiveSegment {
 pub(crate) struct CatalogView {
     pub(crate) state: Arc<CatalogState>,
     segments: BTreeMap<Tenancy, Vec<Arc<LiveSegment>>>,
+    /// The same, as questions see them.
+    shelves: BTreeMap<Tenancy, Shelf>,
     names: Mutex<BTreeMap<Tenancy, Arc<Names>>>,
 }
 
 impl CatalogView {
     pub(crate) fn new(state: Arc<CatalogState>, open: Vec<Arc<LiveSegment>>) -> Self {
-        let mut segments: BTreeMap<Tenancy, Vec<_>> = BTreeMap::new();
-        for segment in open {
-            segments.entry(segment.entry.tenancy.clone()).or_default().push(segment);
+        let (segments, shelves, names) = Default::default();
+        let none = Self { state: Arc::clone(&state), segments, shelves, names };
+        none.with(state, open)
+    }
+
+    /// The next state, which has these segments more.
+    pub(crate) fn with(&self, state: Arc<CatalogState>, more: Vec<Arc<LiveSegment>>) -> Self {
+        let (mut segments, mut shelves) = (self.segments.clone(), self.shelves.clone());
+        let mut by_tenancy: BTreeMap<Tenancy, Vec<_>> = BTreeMap::new();
+        for segment in more {
+            by_tenancy.entry(segment.entry.tenancy.clone()).or_default().push(segment);
         }
-        Self { state, segments, names: Mutex::default() }
+        for (tenancy, more) in by_tenancy {
+            let shelf = shelves.entry(tenancy.clone()).or_default();
+            *shelf = shelf.with(more.iter().map(|live| Arc::clone(live) as Arc<dyn Stored>));
+            segments.entry(tenancy).or_default().extend(more);
+        }
+        Self { state, segments, shelves, names: Mutex::default() }
     }
 
     pub(crate) fn segments(&self, tenancy: &Tenancy) -> &[Arc<LiveSegment>] {
         self.segments.get(tenancy).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The tenancy's segments as questions see them.
+    pub(crate) fn shelf(&self, tenancy: &Tenancy) -> Shelf {
+        self.shelves.get(tenancy).cloned().unwrap_or_default()
+    }
+
+    /// What shelves hold in memory beside the segments.
+    pub(crate) fn shelves_bytes(&self) -> usize {
+        self.shelves.values().map(Shelf::memory_bytes).sum()
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<LiveSegment>> {

@@ -19,7 +19,6 @@ use spanlake::{Operation, TraceId, TraceQuery, TraceSummary};
 use crate::eyes::Trace;
 pub use address::Address;
 pub use admin::AdminPlace;
-pub(crate) use admin::NOTHING_SEALED;
 pub use assemble::Found;
 pub use embedded::Embedded;
 pub use failure::Failure;

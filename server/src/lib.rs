@@ -5,6 +5,10 @@
 //! stops and reports. Rooms never reach into the engine's files, and never into each other past
 //! `service`, the narrow waist between the doors and the store.
 
+// What all of them say.
+pub mod exit;
+pub mod version;
+
 // life's rooms: process, configuration, telemetry.
 pub mod admin;
 pub mod cli;

@@ -6,6 +6,7 @@
 //! [`Refusal`]: crate::status::Refusal
 
 mod budget;
+mod count;
 mod export;
 mod meter;
 mod question;

@@ -12,10 +12,12 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use spanlake_proto::jaeger::storage::v2::{GetTraceParams, GetTracesRequest};
 use spanlake_proto::raw_client::{TraceReaderClient, TraceServiceClient};
 use tonic::transport::{Channel, Endpoint};
 
 use crate::e2e::{binary, free_port};
+use crate::model::spans::{Multiset, multiset, placed};
 
 /// How to start a server.
 #[derive(Debug)]
@@ -232,6 +234,22 @@ impl Server {
     pub async fn reader(&self) -> TraceReaderClient<Channel> {
         let channel = self.connect().await.expect("the server listens");
         TraceReaderClient::new(channel).max_decoding_message_size(usize::MAX)
+    }
+
+    /// What is stored of a trace.
+    ///
+    /// # Panics
+    /// Where it cannot be read.
+    pub async fn trace(&self, id: [u8; 16]) -> Multiset {
+        let one = GetTraceParams { trace_id: id.to_vec(), start_time: None, end_time: None };
+        let mut reader = self.reader().await;
+        let request = GetTracesRequest { query: vec![one] };
+        let mut stream = reader.get_traces(request).await.expect("GetTraces").into_inner();
+        let mut spans = Vec::new();
+        while let Some(chunk) = stream.message().await.expect("a chunk") {
+            spans.extend(placed(&chunk.0).expect("OTLP"));
+        }
+        multiset(spans)
     }
 
     /// A request to the admin port.

@@ -243,6 +243,98 @@ fn a_full_disk_under_the_log_refuses_and_recovers() {
     store.close(Duration::from_secs(60)).expect("close");
 }
 
+const MIB: u64 = 1 << 20;
+
+/// Ingest stops while there is still room to seal, goes on by itself once there is more, and
+/// follows a volume that grows; at 0 bytes free a store starts, answers and gives room back.
+#[test]
+fn ingest_stops_before_the_disk_is_full_and_a_full_disk_opens_answers_and_purges() {
+    let mut dice = Dice::new(10);
+    let universe = Universe::plain(&mut dice);
+    let files = MemFiles::new();
+    files.set_volume(24 * MIB, 0);
+    let store = open(&files, Options::default());
+    let mut model = Model::default();
+    let mut refused = |store: &Store, model: &mut Model| {
+        for n in 0..10_000u64 {
+            let noise: Vec<u8> = (0..8192).flat_map(|_| dice.roll().to_le_bytes()).collect();
+            let value = Node::default().with_bytes(7, noise);
+            let span = span(n as u8, n, 5).with_nodes(9, [pair(b"noise", value)]);
+            let bytes = batch("noisy", [span]);
+            match store.ingest(&Tenancy::default(), bytes.clone().into()) {
+                Ok(_) => model.export(&bytes).expect("a valid batch"),
+                Err(error) => return error,
+            };
+        }
+        panic!("a small volume holds no 640 MiB");
+    };
+    let error = refused(&store, &mut model);
+    assert_eq!(error.kind(), ErrorKind::Exhausted, "{error}");
+    assert!(error.message().contains("enlarge") && error.retry_after_millis().is_some(), "{error}");
+    assert!(!store.stats().write_available);
+    assert!(store.stats().disk_free > MIB, "{} bytes are left", store.stats().disk_free);
+    store.settle().expect("there is room to seal");
+
+    files.set_volume(48 * MIB, 0);
+    assert!(store.stats().write_available, "a grown volume is seen at once");
+    refused(&store, &mut model);
+    let checked = |store: &Store, when: &str| {
+        Checker::new(&store.view(), &model, when).check_all(&universe);
+    };
+    checked(&store, "refused again");
+
+    // Somebody else takes every byte.
+    let others = store.stats().disk_free;
+    files.set_volume(48 * MIB, others);
+    assert_eq!(store.stats().disk_free, 0);
+    checked(&store, "0 bytes free");
+    drop(store);
+    let crashed = files.killed_now();
+    crashed.set_volume(48 * MIB, others);
+    let store = open(&crashed, Options::default());
+    checked(&store, "restarted with 0 bytes free");
+    let bytes = batch("refused", [span(1, 1, 5)]);
+    let error = store.ingest(&Tenancy::default(), bytes.clone().into()).expect_err("no room");
+    assert_eq!(error.kind(), ErrorKind::Exhausted, "{error}");
+    store.purge().expect("what frees room finds some");
+    assert_eq!(store.stats().segments, 0);
+
+    crashed.set_volume(48 * MIB, 0);
+    store.ingest(&Tenancy::default(), bytes.into()).expect("goes on by itself");
+    store.close(Duration::from_secs(60)).expect("close");
+}
+
+/// Two hosts on one network volume, where no lock reaches: the later open wins, and the earlier
+/// store acknowledges nothing that the later one does not know.
+#[test]
+fn a_store_that_was_taken_over_commits_nothing_and_closes_its_gate() {
+    let files = MemFiles::new();
+    let first = open(&files, Options::default());
+    let bytes = batch("first", [span(1, 1, 5)]);
+    first.ingest(&Tenancy::default(), bytes.clone().into()).expect("Export");
+    let second = open(&files, Options::default());
+    let error = first.flush().expect_err("the epoch is not its own any more");
+    assert_eq!(error.kind(), ErrorKind::Locked, "{error}");
+    assert!(!first.stats().write_available);
+    let error = first.ingest(&Tenancy::default(), bytes.into()).expect_err("the gate is closed");
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    second.flush().expect("it is its own");
+    assert_eq!(second.stats().segment_spans, 1);
+}
+
+/// Also without a commit of its own, within seconds.
+#[test]
+fn a_store_that_was_taken_over_notices_while_idle() {
+    let files = MemFiles::new();
+    let first = open(&files, Options::default());
+    let _second = open(&files, Options::default());
+    let began = std::time::Instant::now();
+    while first.stats().write_available {
+        assert!(began.elapsed() < Duration::from_secs(30), "it never notices");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// Reads that fail say so and pass: the next one succeeds.
 #[test]
 fn a_read_error_is_an_error_not_an_empty_answer() {

@@ -107,6 +107,31 @@ fn write(directory: &Path) {
     drop(fs::remove_dir(directory.join("tmp")));
 }
 
+/// One trace torn over two segments: half of it called by the other half.
+fn write_torn(directory: &Path) {
+    let store = Store::open(directory, Options::default()).expect("a new directory opens");
+    for request in [export(1, "front"), called_by_front()] {
+        let done = store.ingest(&Tenancy::default(), request.encode_to_vec().into());
+        assert_eq!(done.expect("an Export").accepted, u64::from(SPANS) - 1);
+        store.flush().expect("a seal");
+    }
+    drop(store);
+    fs::write(directory.join("LOCK"), "").expect("the lock's text goes");
+    drop(fs::remove_dir(directory.join("tmp")));
+}
+
+/// Spans of the same trace, each the child of one of `front`'s.
+fn called_by_front() -> ExportTraceServiceRequest {
+    let mut request = export(1, "back");
+    let spans = request.resource_spans.iter_mut().flat_map(|group| &mut group.scope_spans);
+    for span in spans.flat_map(|scope| &mut scope.spans) {
+        if let Some(first) = span.span_id.first_mut() {
+            *first = 0xbb;
+        }
+    }
+    request
+}
+
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a directory");
     for entry in fs::read_dir(from).expect("a golden directory").flatten() {
@@ -161,10 +186,46 @@ fn format_1_opens_and_answers() {
         assert_eq!(got.resource_spans, expected.resource_spans, "{service}");
         assert!(stream.next_chunk(1 << 20).expect("the end").is_none());
     }
+    // This segment is of before rollups: its rows are counted.
+    let rates = view.rates(&tenancy, None, None, &cancel).expect("rates");
+    let calls = |service: &str| -> u64 {
+        rates.iter().filter(|rate| rate.service == service).map(|rate| rate.calls).sum()
+    };
+    assert_eq!((calls("sealed"), calls("logged")), (149, 149));
+    assert_eq!(view.dependencies(&tenancy, None, None, &cancel).expect("dependencies"), []);
     drop(store);
     let report = spanlake::verify(here.path()).expect("a verification");
     assert_eq!(
         (report.segments, report.spans, report.findings.len()),
         (1, u64::from(SPANS) - 1, 0)
     );
+}
+
+/// Segments with rollups: what they say, and what counting their rows would, are one.
+#[test]
+fn format_1_with_rollups_opens_and_answers() {
+    let golden = golden("format-1-segment-1-rollups");
+    if std::env::var_os("UPDATE").is_some() && !golden.exists() {
+        write_torn(&golden);
+    }
+    let here = tempfile::tempdir().expect("a directory");
+    copy(&golden, here.path());
+    let store = Store::open(here.path(), Options::default()).expect("it opens");
+    let (view, tenancy, cancel) = (store.view(), Tenancy::default(), Cancel::new());
+    let calls = |start, end| {
+        let found = view.dependencies(&tenancy, start, end, &cancel).expect("dependencies");
+        let calls = |call: spanlake::Dependency| (call.parent, call.child, call.call_count);
+        found.into_iter().map(calls).collect::<Vec<_>>()
+    };
+    let all = vec![("front".to_owned(), "back".to_owned(), 148)];
+    assert_eq!(calls(None, None), all);
+    // No whole minute: from rows.
+    assert_eq!(calls(Some(BASE + 1), Some(BASE + 59_000_000_000)), all);
+    let rates = view.rates(&tenancy, None, None, &cancel).expect("rates");
+    assert_eq!(rates, view.rates(&tenancy, Some(BASE + 1), None, &cancel).expect("rates"));
+    assert_eq!(rates.iter().map(|rate| rate.calls).sum::<u64>(), 298);
+    assert_eq!(rates.iter().map(|rate| rate.errors).sum::<u64>(), 2 * 37);
+    drop(store);
+    let report = spanlake::verify(here.path()).expect("a verification");
+    assert_eq!((report.segments, report.spans, report.findings.len()), (2, 298, 0));
 }

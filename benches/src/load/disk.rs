@@ -33,6 +33,8 @@ const BLOB_PARTS: [&[&str]; 2] = [
         "operations",
         "directory",
         "index",
+        "calls",
+        "rates",
     ],
 ];
 /// Parts of the blob, and what is no part, without which spans could not be restored.

@@ -62,11 +62,22 @@ impl Value<'_> {
 #[derive(Debug, Default)]
 pub(super) struct Lookup {
     columns: HashMap<What, u32>,
-    /// By address; the batch keeps what stands there alive.
-    resources: HashMap<usize, u32>,
-    scopes: HashMap<usize, u32>,
+    resources: ByAddress,
+    scopes: ByAddress,
     /// The shape so far of the row that is open.
     node: u32,
+}
+
+/// Numbers of contexts by address; the batch keeps what stands there alive.
+type ByAddress = HashMap<usize, u32>;
+
+fn number_of<T>(context: &Arc<T>, all: &mut Vec<Arc<T>>, known: &mut ByAddress) -> u32 {
+    let next = all.len() as u32;
+    let number = *known.entry(Arc::as_ptr(context).addr()).or_insert(next);
+    if number == next {
+        all.push(Arc::clone(context));
+    }
+    number
 }
 
 impl Batch {
@@ -83,22 +94,12 @@ impl Batch {
 
     /// The number of a resource, which is added where it is new.
     pub(crate) fn add_resource(&mut self, resource: &Arc<ResourceContext>) -> u32 {
-        let next = self.resources.len() as u32;
-        let number = *self.lookup.resources.entry(Arc::as_ptr(resource).addr()).or_insert(next);
-        if number == next {
-            self.resources.push(Arc::clone(resource));
-        }
-        number
+        number_of(resource, &mut self.resources, &mut self.lookup.resources)
     }
 
     /// The number of a scope, which is added where it is new.
     pub(crate) fn add_scope(&mut self, scope: &Arc<ScopeContext>) -> u32 {
-        let next = self.scopes.len() as u32;
-        let number = *self.lookup.scopes.entry(Arc::as_ptr(scope).addr()).or_insert(next);
-        if number == next {
-            self.scopes.push(Arc::clone(scope));
-        }
-        number
+        number_of(scope, &mut self.scopes, &mut self.lookup.scopes)
     }
 
     /// Adds an attribute to the open row.

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 
 use super::strings::Strings;
+use crate::otlp::value::AnyValue;
 
 /// Where an attribute stands. Those of resources and scopes are no cells: they lie in contexts
 /// that rows share.
@@ -34,6 +35,25 @@ impl Type {
     /// True where cells number entries of the column's strings.
     pub(crate) fn is_textual(self) -> bool {
         matches!(self, Self::String | Self::Bytes | Self::Other)
+    }
+
+    /// The value that a textual cell's string stands for.
+    pub(crate) fn of_text(self, bytes: &[u8]) -> AnyValue<'_> {
+        match self {
+            Self::Bytes => AnyValue::Bytes(bytes),
+            Self::Other => AnyValue::read(bytes),
+            _ => AnyValue::String(bytes),
+        }
+    }
+
+    /// The value of any other cell.
+    pub(crate) fn of_number(self, cell: u64) -> AnyValue<'static> {
+        match self {
+            Self::Bool => AnyValue::Bool(cell != 0),
+            Self::Int => AnyValue::Int(cell as i64),
+            Self::Double => AnyValue::Double(f64::from_bits(cell)),
+            _ => AnyValue::Empty,
+        }
     }
 }
 

@@ -4,8 +4,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::partition::Partition;
 use super::registry::RegisteredColumn;
-use super::state::SegmentEntry;
+use crate::segment::Facts;
 use crate::tenancy::Tenancy;
 
 /// What one commit does.
@@ -35,4 +36,16 @@ pub(crate) enum Change {
     LogStart { writer: String, sequence: u64 },
     /// Everything of every tenancy up to `sequence` is gone; a replay must not bring it back.
     Purged { writer: String, sequence: u64 },
+}
+
+/// A live segment as the catalog knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SegmentEntry {
+    /// Its path below the data directory; unique for ever.
+    pub(crate) name: String,
+    pub(crate) tenancy: Tenancy,
+    /// Its partition; `None` for a mixed segment.
+    pub(crate) partition: Option<Partition>,
+    pub(crate) facts: Facts,
 }

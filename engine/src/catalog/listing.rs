@@ -31,7 +31,7 @@ pub struct SegmentInfo {
 impl CatalogState {
     /// All segments, by tenancy, then earliest start, then name.
     pub(crate) fn listing(&self) -> Vec<SegmentInfo> {
-        let one = |entry: &super::state::SegmentEntry| SegmentInfo {
+        let one = |entry: &super::edit::SegmentEntry| SegmentInfo {
             name: entry.name.clone(),
             tenancy: entry.tenancy.to_string(),
             partition: self.window(entry.partition),

@@ -4,6 +4,7 @@
 //! one.
 
 pub(crate) mod edit;
+mod epoch;
 pub(crate) mod listing;
 pub(crate) mod partition;
 pub(crate) mod registry;

@@ -5,24 +5,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::edit::{Change, Edit};
+use super::edit::{Change, Edit, SegmentEntry};
 use super::partition::Partition;
 use super::registry::Registry;
 use crate::error::{Error, ErrorKind, Result};
-use crate::segment::Facts;
 use crate::tenancy::Tenancy;
-
-/// A live segment as the catalog knows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SegmentEntry {
-    /// Its path below the data directory; unique for ever.
-    pub(crate) name: String,
-    pub(crate) tenancy: Tenancy,
-    /// Its partition; `None` for a mixed segment.
-    pub(crate) partition: Option<Partition>,
-    pub(crate) facts: Facts,
-}
 
 /// How far a writer's log is sealed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

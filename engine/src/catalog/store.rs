@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::edit::{Change, Edit};
+use super::epoch::Epoch;
 use super::state::CatalogState;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::CATALOG;
@@ -48,6 +49,7 @@ pub(crate) fn inspect(files: &dyn Files) -> Result<Option<(CatalogState, bool)>>
 /// The catalog's only writer.
 pub(crate) struct CatalogStore {
     files: Arc<dyn Files>,
+    epoch: Epoch,
     state: Arc<CatalogState>,
     name: String,
     log: Box<dyn LogFile>,
@@ -95,20 +97,25 @@ fn record<T: DeserializeOwned>(json: &[u8], file: &str, number: usize) -> Result
 }
 
 impl CatalogStore {
-    /// Loads the catalog, or creates it with `fresh` where there is none.
+    /// Claims the next epoch, then loads the catalog, or creates it with `fresh` where there is
+    /// none.
     ///
     /// # Errors
-    /// `Corrupted` for damage, `Format` for records of a newer build, `Io`.
+    /// `Corrupted` for damage, `Format` for records of a newer build, `Locked`, `Io`.
     pub(crate) fn open(
         files: Arc<dyn Files>,
         fresh: impl FnOnce() -> CatalogState,
     ) -> Result<Self> {
+        // What is damaged or of a newer build is refused before anything is changed.
+        inspect(&*files)?;
+        // Before the load that counts: whoever had it commits nothing that we do not load.
+        let epoch = Epoch::claim(&files)?;
         let names = files.list(DIRECTORY).map_err(|e| Error::io("listing", DIRECTORY, e))?;
         let mut names: Vec<_> = names.into_iter().filter(|n| n.ends_with(".jsonl")).collect();
         let Some(newest) = names.pop() else {
-            return Self::create(files, fresh());
+            return Self::create(files, epoch, fresh());
         };
-        let store = Self::load(files, newest)?;
+        let store = Self::load(files, epoch, newest)?;
         // Older files are left behind by a crash between publishing a checkpoint and removing
         // what it replaced.
         for old in names {
@@ -117,12 +124,13 @@ impl CatalogStore {
         Ok(store)
     }
 
-    fn create(files: Arc<dyn Files>, state: CatalogState) -> Result<Self> {
+    fn create(files: Arc<dyn Files>, epoch: Epoch, state: CatalogState) -> Result<Self> {
         let (name, length) = write_checkpoint(&*files, &state)?;
         let log = open_log(&*files, &name)?;
         let state = Arc::new(state);
         Ok(Self {
             files,
+            epoch,
             state,
             name,
             log,
@@ -133,7 +141,7 @@ impl CatalogStore {
         })
     }
 
-    fn load(files: Arc<dyn Files>, name: String) -> Result<Self> {
+    fn load(files: Arc<dyn Files>, epoch: Epoch, name: String) -> Result<Self> {
         let io = |what: &str, e| Error::io(what, &name, e);
         let mut log = open_log(&*files, &name)?;
         let length = log.len().map_err(|e| io("measuring", e))?;
@@ -152,6 +160,7 @@ impl CatalogStore {
         log.sync().map_err(|e| io("syncing", e))?;
         Ok(Self {
             files,
+            epoch,
             state: Arc::new(loaded.state),
             length: loaded.good as u64,
             checkpoint_length: loaded.checkpoint as u64,
@@ -177,12 +186,24 @@ impl CatalogStore {
         self.length
     }
 
+    /// True once nothing more can be committed: the file's tail is unknown.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.armed
+    }
+
+    /// # Errors
+    /// `Locked` where another process has taken over; `Io`.
+    pub(crate) fn check_epoch(&self) -> Result<()> {
+        self.epoch.check()
+    }
+
     /// Commits changes made from version `expected`: durable when it returns.
     ///
     /// # Errors
-    /// `Internal` on a version conflict or an edit that does not fit (nothing happened);
-    /// `Io` when the edit could not be made durable: on a full disk nothing happened, else
-    /// [`CatalogStore::check`] says from now on that the store must be reopened.
+    /// `Internal` on a version conflict or an edit that does not fit, `Locked` where another
+    /// process has taken over, `Io` where the disk is full: nothing happened then. `Io` with
+    /// [`CatalogStore::is_lost`] when the edit could not be made durable: the store must be
+    /// reopened.
     pub(crate) fn commit(
         &mut self,
         expected: u64,
@@ -190,6 +211,7 @@ impl CatalogStore {
         changes: Vec<Change>,
     ) -> Result<Arc<CatalogState>> {
         self.check()?;
+        self.check_epoch()?;
         let edit = Edit { version: expected + 1, at, changes };
         let next = Arc::new(self.state.apply(&edit)?);
         let line = line(&edit)?;

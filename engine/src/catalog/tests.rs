@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::edit::Change;
+use super::edit::{Change, SegmentEntry};
 use super::partition::{Partition, WIDTH_DEFAULT};
-use super::state::{CatalogState, SegmentEntry};
+use super::state::CatalogState;
 use super::store::CatalogStore;
 use crate::error::{ErrorKind, Result};
 use crate::segment::Facts;
@@ -43,8 +43,8 @@ fn add_first(store: &mut CatalogStore) -> Result<Arc<CatalogState>> {
 }
 
 fn only_file(directory: &std::path::Path) -> std::path::PathBuf {
-    let mut files: Vec<_> =
-        std::fs::read_dir(directory.join("catalog")).unwrap().map(|f| f.unwrap().path()).collect();
+    let files = std::fs::read_dir(directory.join("catalog")).unwrap().map(|f| f.unwrap().path());
+    let mut files: Vec<_> = files.filter(|f| f.extension() == Some("jsonl".as_ref())).collect();
     assert_eq!(files.len(), 1, "{files:?}");
     files.remove(0)
 }
@@ -162,4 +162,20 @@ fn a_commit_from_an_old_version_changes_nothing() {
     let state = add_first(&mut store).unwrap();
     assert!(store.commit(old, 0, vec![add(&state, 2)]).is_err());
     assert_eq!(**store.state(), *state);
+}
+
+#[test]
+fn a_later_epoch_ends_an_earlier_one_and_leaves_one_mark() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut first = open(directory.path()).unwrap();
+    add_first(&mut first).unwrap();
+    let mut second = open(directory.path()).unwrap();
+    let error = add_first(&mut first).unwrap_err();
+    assert_eq!(error.kind(), crate::error::ErrorKind::Locked, "{error}");
+    assert!(!first.is_lost(), "nothing was written");
+    let change = add(second.state(), 2);
+    commit(&mut second, vec![change]).unwrap();
+    let marks = std::fs::read_dir(directory.path().join("catalog")).unwrap().flatten();
+    let marks = marks.filter(|f| f.path().extension() == Some("epoch".as_ref()));
+    assert_eq!(marks.count(), 1);
 }

@@ -1,7 +1,7 @@
 //! Attributes where they stand: on a span, its events and links, its resource and its scope.
 //! Reads canonical bytes that the walk has validated; whatever does not decode is passed over.
 
-use super::value::AnyValue;
+use super::value::{AnyValue, key_value};
 use super::wire::{Fields, Value};
 use crate::span::{ResourceContext, ScopeContext};
 
@@ -10,19 +10,6 @@ fn bytes_fields(message: &[u8], number: u32) -> impl Iterator<Item = &[u8]> {
         Value::Bytes(bytes) if f.number == number => Some(bytes),
         _ => None,
     })
-}
-
-/// Key and encoded value of a `KeyValue`.
-pub(crate) fn key_value(message: &[u8]) -> (&[u8], &[u8]) {
-    let (mut key, mut value): (&[u8], &[u8]) = (b"", b"");
-    for field in Fields::new(message).map_while(|f| f.ok()) {
-        match (field.number, field.value) {
-            (1, Value::Bytes(bytes)) => key = bytes,
-            (2, Value::Bytes(bytes)) => value = bytes,
-            _ => {}
-        }
-    }
-    (key, value)
 }
 
 type Attribute<'a> = (&'a [u8], AnyValue<'a>);

@@ -43,7 +43,7 @@ impl<'a> AnyValue<'a> {
     pub(crate) fn text(self) -> Cow<'a, str> {
         match self {
             Self::Empty => Cow::Borrowed(""),
-            Self::String(v) => String::from_utf8_lossy(v),
+            Self::String(v) => lossy(v),
             Self::Bool(v) => Cow::Borrowed(if v { "true" } else { "false" }),
             Self::Int(v) => Cow::Owned(v.to_string()),
             Self::Double(v) => Cow::Owned(double_text(v)),
@@ -57,6 +57,27 @@ impl<'a> AnyValue<'a> {
                 Cow::Owned(out)
             }
         }
+    }
+}
+
+/// Key and encoded value of a `KeyValue`.
+pub(crate) fn key_value(message: &[u8]) -> (&[u8], &[u8]) {
+    let (mut key, mut value): (&[u8], &[u8]) = (b"", b"");
+    for field in Fields::new(message).map_while(|f| f.ok()) {
+        match (field.number, field.value) {
+            (1, Wire::Bytes(bytes)) => key = bytes,
+            (2, Wire::Bytes(bytes)) => value = bytes,
+            _ => {}
+        }
+    }
+    (key, value)
+}
+
+/// UTF-8, with what is none replaced. Most of it is; a look at all of it at once is cheapest.
+pub(crate) fn lossy(text: &[u8]) -> Cow<'_, str> {
+    match str::from_utf8(text) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(text),
     }
 }
 
@@ -139,7 +160,7 @@ fn json(value: AnyValue<'_>, out: &mut String, depth: usize) -> Option<()> {
             // A Go map: sorted by key, the last of equal keys.
             let mut entries = BTreeMap::new();
             for field in Fields::new(v).map_while(|f| f.ok()).filter(|f| f.number == 1) {
-                let (key, value) = super::attributes::key_value(field.bytes("KeyValueList").ok()?);
+                let (key, value) = key_value(field.bytes("KeyValueList").ok()?);
                 entries.insert(key, value);
             }
             out.push('{');

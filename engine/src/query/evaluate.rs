@@ -6,14 +6,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::compile::{Leaf, Node, Places, Predicate, Target};
 use super::expression::{Element, Field};
+use super::predicate::{Leaf, Node, Places, Predicate, Target};
 use super::rowset::RowSet;
 use super::test::{Scalar, Test};
 use super::values::{self, Elements, Place};
+use super::words::{KINDS, STATUSES};
 use crate::batch::{Batch, Field as Cell, Level, Type, Values, What};
 use crate::otlp::value::AnyValue;
-use crate::span::{ResourceContext, ScopeContext, SpanKind};
+use crate::span::{ResourceContext, ScopeContext};
 
 /// Asks one predicate of many batches, remembering what it learns of contexts.
 #[derive(Debug)]
@@ -154,8 +155,7 @@ impl<'p> Evaluator<'p> {
             }
             Field::Kind => {
                 // By number, beyond them all unspecified.
-                let answers = [0, 1, 2, 3, 4, 5]
-                    .map(|number| text(super::compile::kind_word(SpanKind::from_number(number))));
+                let answers = KINDS.map(text);
                 rows.retain(|row| {
                     let kind = batch.kind.get(row).copied().unwrap_or_default();
                     let known = usize::try_from(kind).ok().and_then(|kind| answers.get(kind));
@@ -163,7 +163,7 @@ impl<'p> Evaluator<'p> {
                 });
             }
             Field::Status => {
-                let answers = [0, 1, 2].map(|code| text(super::compile::status_word(code)));
+                let answers = STATUSES.map(text);
                 rows.retain(|row| {
                     let status = batch.status.get(row).copied().unwrap_or_default();
                     let known = usize::try_from(status).ok().and_then(|code| answers.get(code));

@@ -6,8 +6,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::compile::{Bounds, Required};
 use super::places::Stored;
+use super::predicate::{Bounds, Required};
 use super::work::Counts;
 
 /// What became of a segment in a search.

@@ -1,7 +1,7 @@
 //! The predicate tree: one language for every question about spans (jaeger-contract §3). Jaeger's
 //! legacy fields, structured filters and SQL predicates all become an [`Expression`]; a search
 //! compiles it once and asks it of many spans. Plain values with their text form; what they mean
-//! and which are refused stands in `compile`.
+//! and which are refused stands in `predicate`.
 
 use std::fmt;
 

@@ -2,12 +2,11 @@
 //! question and one consistent state go in, exact answers come out, on the caller's thread,
 //! pulled and cancellable. Nothing here writes, waits or knows a protocol.
 //!
-//! A question becomes one predicate tree ([`expression`]), compiled once ([`compile`]) and asked
+//! A question becomes one predicate tree ([`expression`]), compiled once ([`predicate`]) and asked
 //! of batches ([`evaluate`]) that the planner ([`search`]) picks: chunks of the head and blocks of
 //! segments, newest first. What it found is put together over all places ([`trace`]).
 
 mod assemble;
-mod compile;
 mod constant;
 pub(crate) mod dependencies;
 mod evaluate;
@@ -15,7 +14,10 @@ pub(crate) mod explain;
 pub(crate) mod expression;
 pub(crate) mod names;
 mod outline;
+pub(crate) mod parts;
 pub(crate) mod places;
+mod predicate;
+pub(crate) mod rates;
 pub(crate) mod request;
 mod rowset;
 mod search;
@@ -23,14 +25,15 @@ mod summary;
 mod test;
 mod trace;
 mod values;
+mod words;
 pub(crate) mod work;
 
 #[cfg(test)]
 mod tests;
 
-use self::compile::Predicate;
 use self::explain::{Explanation, Recorder};
 use self::places::Places;
+use self::predicate::Predicate;
 use self::search::Question;
 pub use self::trace::TraceStream;
 use crate::error::Result;

@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
-use super::compile::{Bounds, Predicate, Required};
 use super::evaluate::Evaluator;
 use super::explain::{Fate, Recorder};
 use super::places::{Block, BlockSet, Places, STRIDE_ROWS, Stored};
+use super::predicate::{Bounds, Predicate, Required};
 use super::rowset::RowSet;
 use super::trace::Parts;
 use super::work::Work;
@@ -154,15 +154,18 @@ impl Search<'_> {
                 steps.push((self.bound(chunk.start_max), Unit::Chunk(at)));
             }
         }
-        for (at, segment) in self.places.segments.iter().enumerate() {
-            self.work().segments_considered(1);
-            if self.overlaps(segment.starts()) {
-                steps.push((self.bound(segment.starts().1), Unit::Segment(at)));
+        let segments = &self.places.segments;
+        let mut outside = 0;
+        for (at, (starts, segment)) in segments.starts().zip(segments).enumerate() {
+            if self.overlaps(starts) {
+                steps.push((self.bound(starts.1), Unit::Segment(at)));
             } else {
-                self.work().segments_pruned_by_time(1);
+                outside += 1;
                 self.record.fate(&**segment, Fate::OutsideTimes);
             }
         }
+        self.work().segments_considered(segments.len());
+        self.work().segments_pruned_by_time(outside);
         while let Some((bound, unit)) = steps.pop() {
             if self.newest.worst().is_some_and(|(Reverse(key), _)| key > bound) {
                 self.give_up(std::iter::once(unit).chain(steps.into_iter().map(|(_, unit)| unit)));

@@ -177,6 +177,7 @@ impl Rows {
 /// Where a trace's rows lie.
 #[derive(Debug)]
 pub(crate) struct Parts {
+    id: TraceId,
     segments: VecDeque<(Arc<dyn Stored>, Range<u32>)>,
     head: HeadPart,
 }
@@ -187,16 +188,32 @@ impl Parts {
     /// # Errors
     /// Corrupted, Io.
     pub(crate) fn locate(places: &Places, id: TraceId, work: &Work) -> Result<Self> {
-        work.traces_located(1);
-        work.trace_probes(places.segments.len());
-        let mut segments = VecDeque::new();
-        for segment in places.segments.iter().filter(|segment| segment.may_hold(&id)) {
+        let mut parts = Self::suspected(places, id, work);
+        for (segment, rows) in std::mem::take(&mut parts.segments) {
             match segment.locate(&id)? {
-                Some(rows) => segments.push_back((Arc::clone(segment), rows)),
-                None => work.false_probes(1),
+                Some(found) if found == rows => parts.segments.push_back((segment, rows)),
+                _ => work.false_probes(1),
             }
         }
-        Ok(Self { segments, head: HeadPart::new(places, id) })
+        Ok(parts)
+    }
+
+    /// As [`Parts::locate`], and perhaps rows of another trace that directories cannot tell from
+    /// it: [`read_together`], which reads trace ids with the rows, leaves those out.
+    fn suspected(places: &Places, id: TraceId, work: &Work) -> Self {
+        work.traces_located(1);
+        work.trace_probes(places.segments.len());
+        let segments = places.segments.holding(&id).into();
+        Self { id, segments, head: HeadPart::new(places, id) }
+    }
+
+    /// Of a trace whose rows in segments are known.
+    pub(super) fn known(
+        places: &Places,
+        id: TraceId,
+        segments: VecDeque<(Arc<dyn Stored>, Range<u32>)>,
+    ) -> Self {
+        Self { id, segments, head: HeadPart::new(places, id) }
     }
 
     fn rows(&self) -> usize {
@@ -223,7 +240,14 @@ impl Parts {
     }
 
     /// [`Parts::all`], with what segments have read already under this projection.
-    fn join(mut self, mut stored: Vec<Stretch>, projection: &Projection) -> Result<Rows> {
+    ///
+    /// # Errors
+    /// Corrupted, Io.
+    pub(super) fn join(
+        mut self,
+        mut stored: Vec<Stretch>,
+        projection: &Projection,
+    ) -> Result<Rows> {
         let repeated = |(source, rows): &Stretch| {
             rows.clone().any(|row| self.head.has(key(source.batch(), row)))
         };
@@ -251,7 +275,7 @@ impl Parts {
 }
 
 /// Rows of a batch.
-type Stretch = (Source, Range<usize>);
+pub(super) type Stretch = (Source, Range<usize>);
 
 /// Reads what segments have of several traces, those that lie near each other at once: the traces
 /// of one answer mostly do.
@@ -281,7 +305,10 @@ fn read_together(all: &[Parts], projection: &Projection) -> Result<Vec<Vec<Stret
         let source = Source::Read(Arc::new(segment.read(first.start..last.end, projection)?));
         for (_, range, trace) in run {
             let rows = (range.start - first.start) as usize..(range.end - first.start) as usize;
-            out.get_mut(*trace).into_iter().for_each(|t| t.push((source.clone(), rows.clone())));
+            let (Some(out), Some(parts)) = (out.get_mut(*trace), all.get(*trace)) else { continue };
+            if source.batch().trace_id.get(rows.start) == Some(&parts.id) {
+                out.push((source.clone(), rows));
+            }
         }
     }
     Ok(out)
@@ -330,7 +357,10 @@ fn some_traces(
     while rows < SORTED_ROWS_MAX / 2 && names.len() < TOGETHER_MAX {
         cancel.check()?;
         let Some(id) = ids.next() else { break };
-        let parts = Parts::locate(places, id, cancel.work())?;
+        let mut parts = Parts::suspected(places, id, cancel.work());
+        if parts.rows() > SORTED_ROWS_MAX {
+            parts = Parts::locate(places, id, cancel.work())?;
+        }
         rows += parts.rows();
         if parts.rows() > SORTED_ROWS_MAX {
             large = Some((id, Fetched::Large(parts)));
@@ -342,6 +372,7 @@ fn some_traces(
     let stored = read_together(&small, projection)?;
     let mut out = Vec::with_capacity(names.len() + 1);
     for ((id, parts), stored) in names.into_iter().zip(small).zip(stored) {
+        cancel.work().false_probes(parts.segments.len().saturating_sub(stored.len()));
         out.push((id, Fetched::Rows(parts.join(stored, projection)?)));
     }
     out.extend(large);
@@ -382,7 +413,7 @@ impl Current {
         }
         rows.sort_by_key(|row| (row.0, row.1));
         let ready = rows.into_iter().map(|(_, _, source, row)| (source, row)).collect();
-        let parts = Parts { segments: VecDeque::new(), head: HeadPart::default() };
+        let parts = Parts { id, segments: VecDeque::new(), head: HeadPart::default() };
         Self { id, ready, parts }
     }
 

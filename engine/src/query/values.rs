@@ -4,13 +4,14 @@
 
 use std::collections::HashMap;
 
-use super::compile::{Leaf, Places, Target, kind_word, status_word};
 use super::expression::{Element, Field};
+use super::predicate::{Leaf, Places, Target};
 use super::test::{Scalar, Test, pair_holds, same_text};
+use super::words::{self, KINDS, STATUSES};
 use crate::batch::{Batch, Field as Cell, Level, Type, What};
 use crate::otlp::attributes;
 use crate::otlp::value::AnyValue;
-use crate::span::{ResourceContext, ScopeContext, SpanId, SpanKind};
+use crate::span::{ResourceContext, ScopeContext, SpanId};
 
 /// A row, perhaps inside one of its events and one of its links.
 #[derive(Debug, Clone, Copy)]
@@ -234,14 +235,9 @@ fn cells(
 }
 
 fn scalar(batch: &Batch, column: u32, cell: u64, kind: Type) -> Scalar<'_> {
-    Scalar::Value(match kind {
-        Type::String => AnyValue::String(batch.text(column, cell)),
-        Type::Bytes => AnyValue::Bytes(batch.text(column, cell)),
-        Type::Other => AnyValue::read(batch.text(column, cell)),
-        Type::Int => AnyValue::Int(cell as i64),
-        Type::Double => AnyValue::Double(f64::from_bits(cell)),
-        Type::Bool => AnyValue::Bool(cell != 0),
-        Type::Empty | Type::Missing => AnyValue::Empty,
+    Scalar::Value(match kind.is_textual() {
+        true => kind.of_text(batch.text(column, cell)),
+        false => kind.of_number(cell),
     })
 }
 
@@ -275,10 +271,13 @@ fn of_span_field(field: Field, batch: &Batch, row: usize, found: Found<'_>) -> b
         }
         Field::Name => found(Scalar::text(batch.name(row))),
         Field::Kind => {
-            let word = kind_word(SpanKind::from_number(number(&batch.kind)));
+            let word = words::of_number(&KINDS, number(&batch.kind));
             found(Scalar::text(word.as_bytes()))
         }
-        Field::Status => found(Scalar::text(status_word(number(&batch.status)).as_bytes())),
+        Field::Status => {
+            let word = words::of_number(&STATUSES, number(&batch.status));
+            found(Scalar::text(word.as_bytes()))
+        }
         Field::StartTime => found(Scalar::Nanos(time(&batch.start))),
         Field::EndTime => found(Scalar::Nanos(time(&batch.end))),
         Field::Duration => found(Scalar::Nanos(time(&batch.end) - time(&batch.start))),

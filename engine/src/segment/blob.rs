@@ -33,6 +33,8 @@ pub(super) enum Part {
     Operations = 9,
     Directory = 10,
     Terms = 11,
+    Calls = 12,
+    Rates = 13,
 }
 
 /// Collects parts.
@@ -51,7 +53,7 @@ impl Writer {
 
     /// Adds a part compressed.
     pub(super) fn packed(&mut self, part: Part, bytes: &[u8]) -> std::io::Result<()> {
-        let packed = zstd::bulk::compress(bytes, ZSTD_LEVEL)?;
+        let packed = pack(bytes)?;
         self.entry(part, 1, bytes.len(), &packed);
         Ok(())
     }
@@ -128,31 +130,40 @@ impl Blob {
 
     /// A part's plain bytes.
     pub(super) fn part(&self, part: Part) -> Parsed<Bytes> {
-        let stored =
-            self.parts.iter().find(|p| p.kind == part as u32).ok_or("a part of the index lacks")?;
+        self.part_if_there(part)?.ok_or("a part of the index lacks")
+    }
+
+    /// The same of a part that older files lack.
+    pub(super) fn part_if_there(&self, part: Part) -> Parsed<Option<Bytes>> {
+        let Some(stored) = self.parts.iter().find(|p| p.kind == part as u32) else {
+            return Ok(None);
+        };
         match stored.coding {
-            0 => Ok(stored.bytes.clone()),
-            1 => stored.unpack(),
+            0 => Ok(Some(stored.bytes.clone())),
+            1 => unpack(&stored.bytes, stored.plain).map(Some),
             _ => Err("a part of the index has an unknown coding"),
         }
     }
 }
 
-impl Stored {
-    fn unpack(&self) -> Parsed<Bytes> {
-        let bad = "a part of the index does not decompress";
-        let mut plain = Vec::new();
-        zstd::stream::read::Decoder::new(&self.bytes[..])
-            .map_err(|_| bad)?
-            // One byte more than promised shows a part that is too long.
-            .take(self.plain.saturating_add(1))
-            .read_to_end(&mut plain)
-            .map_err(|_| bad)?;
-        if plain.len() as u64 != self.plain {
-            return Err(bad);
-        }
-        Ok(Bytes::from(plain))
+pub(super) fn pack(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+    zstd::bulk::compress(bytes, ZSTD_LEVEL)
+}
+
+/// What [`pack`] was given, `length` bytes.
+pub(super) fn unpack(packed: &[u8], length: u64) -> Parsed<Bytes> {
+    let bad = "a part of the index does not decompress";
+    let mut plain = Vec::new();
+    zstd::stream::read::Decoder::new(packed)
+        .map_err(|_| bad)?
+        // One byte more than promised shows a part that is too long.
+        .take(length.saturating_add(1))
+        .read_to_end(&mut plain)
+        .map_err(|_| bad)?;
+    if plain.len() as u64 != length {
+        return Err(bad);
     }
+    Ok(Bytes::from(plain))
 }
 
 pub(super) fn put_u32(out: &mut Vec<u8>, value: u32) {

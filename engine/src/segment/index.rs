@@ -9,6 +9,8 @@ use super::blob::{Blob, Cursor, Parsed, Part, put_u64, put_varint};
 use super::directory::Directory;
 use super::layout::Layout;
 use super::pages::PageTable;
+use super::rates::PackedRates;
+use super::rollup::PackedCalls;
 use super::shapes::ShapeTree;
 use super::tables::{self, Contexts};
 use super::terms::TermIndex;
@@ -31,6 +33,9 @@ pub(super) struct Index {
     pub(super) scopes: Vec<Arc<ScopeContext>>,
     pub(super) contexts: Contexts,
     pub(super) operations: Vec<(Arc<str>, Operation)>,
+    /// Older files have none.
+    pub(super) calls: Option<PackedCalls>,
+    pub(super) rates: Option<PackedRates>,
 }
 
 impl Index {
@@ -58,7 +63,11 @@ impl Index {
             resources.len(),
             scopes.len(),
         )?;
+        let calls = blob.part_if_there(Part::Calls)?;
+        let rates = blob.part_if_there(Part::Rates)?;
         Ok(Self {
+            calls: calls.map(|bytes| PackedCalls::decode(&bytes, rows)).transpose()?,
+            rates: rates.map(|bytes| PackedRates::decode(&bytes)).transpose()?,
             rows,
             terms: TermIndex::decode(&blob.part(Part::Terms)?, blocks.len() as u32)?,
             operations: tables::decode_operations(&blob.part(Part::Operations)?)?,
@@ -91,6 +100,8 @@ impl Index {
             + self.terms.memory_bytes()
             + self.directory.memory_bytes()
             + self.contexts.memory_bytes()
+            + self.calls.as_ref().map_or(0, PackedCalls::memory_bytes)
+            + self.rates.as_ref().map_or(0, PackedRates::memory_bytes)
             + resources
             + scopes
             + operations

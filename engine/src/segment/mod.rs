@@ -8,7 +8,7 @@
 //! has no checksum. The footer's key-value metadata only locates the blob ([`footer`]); the blob
 //! ([`blob`]) holds a table of all pages with their checksums ([`pages`]), which columns and
 //! shapes there are ([`layout`], [`shapes`]), the trace directory ([`directory`]), the term index
-//! ([`terms`]) and the resources and scopes ([`tables`]). Pages themselves are the business of
+//! ([`terms`]), the resources and scopes ([`tables`]) and the rollups ([`rollup`], [`rates`]). Pages themselves are the business of
 //! [`codec`].
 
 mod blob;
@@ -24,7 +24,11 @@ mod index;
 mod layout;
 mod pages;
 mod plan;
+mod prints;
+mod rates;
 mod read;
+mod recount;
+mod rollup;
 mod rows;
 mod schema;
 mod shapes;
@@ -44,7 +48,11 @@ use crate::error::{Error, ErrorKind};
 pub(crate) use cache::DictionaryCache;
 pub(crate) use directory::fingerprint;
 pub(crate) use plan::Input;
+pub(crate) use prints::{PRINTS_SEGMENTS, Prints};
+#[cfg(test)]
+pub(crate) use rates::PackedRates;
 pub(crate) use read::Segment;
+pub(crate) use rollup::PackedCalls;
 pub(crate) use terms::BlockSet;
 pub(crate) use write::build;
 

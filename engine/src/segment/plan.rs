@@ -10,6 +10,7 @@ use super::shapes::{ShapeTree, ShapeWriter};
 use crate::batch::{Batch, Field, Level, What};
 use crate::catalog::registry::{ColumnLevel, ColumnType, RegisteredColumn, Registry, register};
 use crate::error::{Error, Result};
+use crate::rollup::Rollup;
 use crate::span::{SpanId, TraceId};
 
 /// An attribute with fewer values in a segment has no column: below this a column's pages and
@@ -35,6 +36,8 @@ pub(crate) struct Input<'a> {
     pub(crate) registry: &'a Registry,
     /// Least and greatest log sequence, where the sources do not know them.
     pub(crate) sequences: Option<(u64, u64)>,
+    /// What its rows come to; a file without it is counted row by row.
+    pub(crate) rollup: Option<&'a Rollup>,
 }
 
 impl<'a> Input<'a> {

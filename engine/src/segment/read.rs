@@ -121,6 +121,11 @@ impl Segment {
         self.index.directory.find(fingerprint(trace)).next().is_some()
     }
 
+    /// The rows of each trace of this fingerprint: mostly of none, or of one. No I/O.
+    pub(crate) fn suspects(&self, fingerprint: u32) -> impl Iterator<Item = Range<u32>> {
+        self.index.directory.find(fingerprint)
+    }
+
     /// The rows of a trace; reads no file for a trace that is not here.
     ///
     /// # Errors

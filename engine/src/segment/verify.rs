@@ -49,7 +49,8 @@ impl Segment {
                 first += fresh.verify_rows(group, first..end, &mut plan, &mut seen)?;
             }
         }
-        fresh.verify_sums(seen)
+        fresh.verify_sums(seen)?;
+        fresh.verify_rollups()
     }
 
     /// The opening magic is the one part of the file that no checksum covers.
@@ -81,8 +82,13 @@ impl Segment {
 
         let order: Vec<(u32, u32)> = (0..batch.rows() as u32).map(|row| (0, row)).collect();
         let registry = Registry::default();
-        let input =
-            Input { sources: &[&batch], order: &order, registry: &registry, sequences: None };
+        let input = Input {
+            sources: &[&batch],
+            order: &order,
+            registry: &registry,
+            sequences: None,
+            rollup: None,
+        };
         let mut gather = Gather::new(input, plan, Limits::default());
         let data = gather.group(0);
         let gathered = gather.finish();

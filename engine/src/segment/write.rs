@@ -13,7 +13,9 @@ use super::codec::Encoder;
 use super::gather::{Gather, Gathered, Limits};
 use super::pages::TableWriter;
 use super::plan::{Input, Plan};
-use super::{Facts, SEGMENT_FORMAT, choose, directory, footer, index, schema, tables, terms};
+use super::{
+    Facts, SEGMENT_FORMAT, choose, directory, footer, index, rates, rollup, schema, tables, terms,
+};
 use crate::catalog::registry::RegisteredColumn;
 use crate::error::{Error, Result};
 
@@ -102,7 +104,7 @@ fn write_file(
         }
         group.close()?;
     }
-    let blob = blob_of(plan, facts, gather.finish(), table.finish())?;
+    let blob = blob_of(input, plan, facts, gather.finish(), table.finish())?;
     let offset = file.bytes_written();
     file.write_all(&blob)?;
     let located = footer::blob_value(offset, blob.len(), crc32c::crc32c(&blob));
@@ -128,6 +130,7 @@ pub(super) fn file_properties() -> WriterPropertiesPtr {
 }
 
 fn blob_of(
+    input: &Input<'_>,
     plan: &Plan,
     facts: &Facts,
     mut gathered: Gathered,
@@ -147,5 +150,9 @@ fn blob_of(
     blob.packed(Part::Operations, &tables::encode_operations(&gathered.operations))?;
     blob.plain(Part::Directory, &directory::encode(&plan.traces));
     blob.plain(Part::Terms, &terms::encode(&mut gathered.terms, blocks)?);
+    if let Some(kept) = input.rollup {
+        blob.plain(Part::Calls, &rollup::encode(&kept.calls)?);
+        blob.plain(Part::Rates, &rates::encode(&kept.rates)?);
+    }
     Ok(blob.finish())
 }

@@ -88,7 +88,7 @@ pub(super) fn run(shared: &Shared, mut log: LogWriter, queue: &Receiver<Commit>)
 fn commit(shared: &Shared, log: &mut LogWriter, mut group: Vec<Pending>) {
     let charged: u64 = group.iter().map(|p| p.bytes).sum();
     let result = match shared.write_available.load(Ordering::Acquire) {
-        true => append(shared, log, &mut group),
+        true => shared.check_disk(charged).and_then(|()| append(shared, log, &mut group)),
         false => Err(gate_closed()),
     };
     if result.is_ok() {
@@ -150,7 +150,7 @@ fn refused(shared: &Shared, failure: Failure) -> Error {
 pub(super) fn gate_closed() -> Error {
     Error::new(
         ErrorKind::Unavailable,
-        "the log or the catalog could not be written or synced, so nothing more is accepted; reads \
-         go on. Check the disk, then restart: what was acknowledged is recovered",
+        "the log or the catalog could not be written, so nothing more is accepted; reads go on. \
+         Check the disk, then restart: what was acknowledged is recovered",
     )
 }

@@ -6,6 +6,7 @@
 mod committer;
 mod directory;
 mod open;
+mod room;
 pub(crate) mod sealer;
 mod verify;
 
@@ -101,7 +102,7 @@ pub struct Stats {
     pub spans_scanned: u64,
     /// What reads did since open.
     pub reads: Counts,
-    /// False from the first failed log write on.
+    /// False from the first failed write of log or catalog on, and while the volume is too full.
     pub write_available: bool,
     /// Bytes free on the volume.
     pub disk_free: u64,
@@ -183,7 +184,8 @@ impl Store {
     /// when it is of a newer version, [`Corrupted`](ErrorKind::Corrupted) when the catalog or a
     /// segment cannot be read, [`Io`](ErrorKind::Io) for the system's faults; each names the path.
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Store> {
-        let (world, lock) = directory::open(path.as_ref(), options.lock_timeout)?;
+        let (world, lock) =
+            directory::open(path.as_ref(), options.lock_timeout, &*options.observer)?;
         Self::start(world, options, Some(lock))
     }
 
@@ -226,9 +228,11 @@ impl Store {
         let seal = spawn("spanlake-seal", {
             let (shared, commits) = (Arc::clone(&shared), commits.clone());
             let (catalog, next_segment) = (opened.catalog, opened.next_segment);
+            let reserve = opened.reserve;
             move || {
                 let latch = Latch(&shared);
-                sealer::Sealer::new(&shared, catalog, next_segment, commits).run(&task_queue);
+                sealer::Sealer::new(&shared, catalog, next_segment, reserve, commits)
+                    .run(&task_queue);
                 drop(latch);
             }
         })?;
@@ -439,24 +443,45 @@ impl Store {
             segment_bytes: sum(&|s| s.entry.facts.bytes),
             segment_spans: sum(&|s| s.entry.facts.spans),
             segment_memory_bytes: sum(&|s| s.segment.memory_bytes() as u64)
-                + shared.cache.memory_bytes() as u64,
+                + (state.catalog.shelves_bytes() + shared.cache.memory_bytes()) as u64,
             catalog_bytes: load(&shared.catalog_bytes),
             duplicate_spans: load(&shared.duplicate_spans),
             oldest_span: state.catalog.all().map(|s| s.entry.facts.start_min).min().unwrap_or(0),
             spans_scanned: shared.reads.counts().rows_scanned,
             reads: shared.reads.counts(),
-            write_available: shared.write_available.load(Ordering::Acquire),
+            write_available: shared.write_available.load(Ordering::Acquire)
+                && shared.check_disk(0).is_ok(),
             disk_free: shared.world.files.free_space().map_or(0, |(free, _)| free),
         }
     }
 }
 
 impl Shared {
-    /// Nothing is acknowledged from here on until a restart; reads go on.
+    /// From here on nothing is acknowledged: what the disk holds of log or catalog is unknown, or
+    /// not ours any more.
     fn close_gate(&self, cause: String) {
         if self.write_available.swap(false, Ordering::AcqRel) {
             self.options.observer.observe(&Event::WriteFailed { cause });
         }
+    }
+
+    /// What is acknowledged must find room to be sealed; `bytes` are to be logged.
+    fn check_disk(&self, bytes: u64) -> Result<()> {
+        let Ok((free, total)) = self.world.files.free_space() else { return Ok(()) };
+        let floor = room::floor(total, self.head_bytes.load(Ordering::Acquire));
+        if free >= floor.saturating_add(bytes) {
+            return Ok(());
+        }
+        let [free, total, floor] = [free, total, floor].map(mebibytes);
+        Err(Error::new(
+            ErrorKind::Exhausted,
+            format!(
+                "the disk of the data directory is nearly full: {free} of {total} are free and \
+                 {floor} are kept for what must be written; free space or enlarge the volume, \
+                 ingest then goes on by itself"
+            ),
+        )
+        .retry_after(5000))
     }
 
     /// The cap (invariant 9): what heads and queues hold, with this Export, must fit.
@@ -471,6 +496,11 @@ impl Shared {
         }
         Ok(())
     }
+}
+
+/// Binary units, as `df -h` shows them.
+fn mebibytes(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
 }
 
 fn busy(what: &str) -> Error {

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::room::Reserve;
 use crate::catalog::partition::WIDTH_DEFAULT;
 use crate::catalog::state::CatalogState;
 use crate::catalog::store::CatalogStore;
@@ -29,6 +30,7 @@ pub(super) struct Opened {
     pub(super) interner: Interner,
     pub(super) next_segment: u64,
     pub(super) cache: Arc<DictionaryCache>,
+    pub(super) reserve: Reserve,
 }
 
 /// A sixteenth of the memory goes to decoded dictionaries.
@@ -38,6 +40,8 @@ fn cache_bytes(options: &Options) -> usize {
 
 pub(super) fn open(world: &World, options: &Options) -> Result<Opened> {
     let files = &world.files;
+    let mut reserve = Reserve::new(files);
+    reserve.give_up_if_short();
     check_format(&**files)?;
     remove_drafts(&**files)?;
     let mut dice = Dice::new(world.seed);
@@ -55,7 +59,8 @@ pub(super) fn open(world: &World, options: &Options) -> Result<Opened> {
     let (head, interner, log, sequence) = replay(world, options, &known, &mut dice)?;
     let catalog_view = Arc::new(CatalogView::new(known, segments));
     let state = State { head, catalog: catalog_view, sequence };
-    Ok(Opened { state, catalog, log, interner, next_segment, cache })
+    reserve.restore();
+    Ok(Opened { state, catalog, log, interner, next_segment, cache, reserve })
 }
 
 /// Reads every frame above what is sealed into a head.

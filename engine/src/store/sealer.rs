@@ -10,15 +10,18 @@ use std::time::Duration;
 
 use super::Shared;
 use super::committer::Commit;
+use super::room::Reserve;
 use crate::batch::Batch;
-use crate::catalog::edit::Change;
+use crate::catalog::edit::{Change, SegmentEntry};
 use crate::catalog::registry::RegisteredColumn;
-use crate::catalog::state::{CatalogState, SegmentEntry};
+use crate::catalog::state::CatalogState;
 use crate::catalog::store::CatalogStore;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::events::Event;
+use crate::query::places::Shelf;
+use crate::seal::rollup::{New, rollups};
 use crate::seal::{self, Part, Reason};
-use crate::segment::{self, Input};
+use crate::segment::{self, Input, fingerprint};
 use crate::tenancy::Tenancy;
 use crate::view::{CatalogView, LiveSegment};
 
@@ -26,6 +29,8 @@ use crate::view::{CatalogView, LiveSegment};
 const TICK: Duration = Duration::from_millis(100);
 /// Pause after a failed seal, in nanoseconds.
 const RETRY_AFTER: u64 = 5_000_000_000;
+/// How often the epoch and the reserve are looked after, in nanoseconds.
+const LOOK_EVERY: u64 = 1_000_000_000;
 
 /// What this thread is told.
 pub(super) enum Task {
@@ -42,7 +47,10 @@ pub(super) struct Sealer<'a> {
     shared: &'a Shared,
     catalog: CatalogStore,
     next_segment: u64,
+    reserve: Reserve,
     commits: SyncSender<Commit>,
+    /// Monotonic time of the next look at epoch and reserve.
+    look_at: u64,
     /// Monotonic time before which no seal is tried on our own account.
     paused_until: u64,
 }
@@ -60,9 +68,10 @@ impl<'a> Sealer<'a> {
         shared: &'a Shared,
         catalog: CatalogStore,
         next_segment: u64,
+        reserve: Reserve,
         commits: SyncSender<Commit>,
     ) -> Self {
-        Self { shared, catalog, next_segment, commits, paused_until: 0 }
+        Self { shared, catalog, next_segment, reserve, commits, look_at: 0, paused_until: 0 }
     }
 
     /// The thread's body.
@@ -77,12 +86,37 @@ impl<'a> Sealer<'a> {
                 Ok(Task::Shutdown(reply)) => drop(reply.send(self.seal_all(Reason::Shutdown))),
                 Ok(Task::Purge(reply)) => drop(reply.send(self.purge())),
                 Ok(Task::Due(reply)) => {
+                    self.look_after();
                     self.seal_due();
                     drop(reply.send(Ok(())));
                 }
                 Ok(Task::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-                Err(RecvTimeoutError::Timeout) => self.seal_due(),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.look_after();
+                    self.seal_due();
+                }
             }
+        }
+    }
+
+    /// Stops acknowledging where another process took over, and makes the reserve anew when there
+    /// is room again.
+    fn look_after(&mut self) {
+        let now = self.shared.world.clock.monotonic();
+        if now < self.look_at {
+            return;
+        }
+        self.look_at = now + LOOK_EVERY;
+        if let Err(error) = self.catalog.check_epoch() {
+            self.lost(&error);
+        }
+        self.reserve.restore();
+    }
+
+    /// Closes the gate where the error means that nothing can be committed any more.
+    fn lost(&self, error: &Error) {
+        if error.kind() == ErrorKind::Locked || self.catalog.is_lost() {
+            self.shared.close_gate(error.to_string());
         }
     }
 
@@ -116,6 +150,8 @@ impl<'a> Sealer<'a> {
     fn seal(&mut self, tenancy: &Tenancy, reason: Reason) -> Result<()> {
         // What cannot be committed is not worth writing.
         self.catalog.check()?;
+        // What follows would be in vain.
+        self.catalog.check_epoch().inspect_err(|error| self.lost(error))?;
         let began = self.shared.world.clock.monotonic();
         let state = self.shared.views.publish(|state| state.head.begin_seal(tenancy));
         let through = state.sequence;
@@ -125,7 +161,8 @@ impl<'a> Sealer<'a> {
         let (parts, duplicates) = seal::plan(&chunks, state.catalog.segments(tenancy), width)?;
         let spans = parts.iter().map(|p| p.order.len() as u64).sum();
         let mut written = Written { entries: Vec::new(), columns: Vec::new(), duplicates };
-        if let Err(error) = self.write(tenancy, &chunks, parts, &mut written) {
+        let present = state.catalog.shelf(tenancy);
+        if let Err(error) = self.write(tenancy, &chunks, parts, &present, &mut written) {
             self.discard(&written.entries);
             return Err(error);
         }
@@ -158,33 +195,56 @@ impl<'a> Sealer<'a> {
         tenancy: &Tenancy,
         chunks: &[&Batch],
         parts: Vec<Part>,
+        present: &Shelf,
         written: &mut Written,
     ) -> Result<()> {
         let mut registry = self.catalog.state().columns.clone();
-        for Part { partition, order } in parts {
+        let names = self.names(tenancy, &parts);
+        let news: Vec<New<'_>> =
+            parts.iter().zip(&names).map(|(part, name)| New { name, order: &part.order }).collect();
+        let rollups = rollups(chunks, &news, present, fingerprint)?;
+        for ((Part { partition, order }, name), rollup) in
+            parts.iter().zip(names.clone()).zip(rollups)
+        {
             let built = segment::build(&Input {
                 sources: chunks,
-                order: &order,
+                order,
                 registry: &registry,
                 sequences: None,
+                rollup: Some(&rollup),
             })?;
             for column in built.columns {
                 registry.add(&column)?;
                 written.columns.push(column);
             }
-            let state = self.catalog.state();
-            let name = state.segment_name(tenancy, partition, self.next_segment);
-            self.next_segment += 1;
             let put = || {
                 let mut file = self.shared.world.files.create(&name)?;
                 file.append(&built.bytes)?;
                 file.publish()
             };
             put().map_err(|e| Error::io("writing segment", &name, e))?;
-            let (tenancy, facts) = (tenancy.clone(), built.facts);
+            let (tenancy, facts, partition) = (tenancy.clone(), built.facts, *partition);
             written.entries.push(SegmentEntry { name, tenancy, partition, facts });
         }
         Ok(())
+    }
+
+    /// A new name for each part.
+    fn names(&mut self, tenancy: &Tenancy, parts: &[Part]) -> Vec<String> {
+        let catalog = self.catalog.state();
+        let mut names = Vec::with_capacity(parts.len());
+        for part in parts {
+            let name = loop {
+                let name = catalog.segment_name(tenancy, part.partition, self.next_segment);
+                self.next_segment += 1;
+                // A store that we took over may have published it since our start, in vain.
+                if self.shared.world.files.open(&name).is_err() {
+                    break name;
+                }
+            };
+            names.push(name);
+        }
+        names
     }
 
     /// Files that no edit will name: removed now, or at the next start where that fails too.
@@ -218,9 +278,10 @@ impl<'a> Sealer<'a> {
         };
         changes.extend([tenancy_sealed, Change::LogStart { writer, sequence: log_start }]);
         let state = self.commit(changes)?;
+        // Nobody else changes the catalog, so that this can be made before anybody has to wait.
+        let catalog = Arc::new(self.shared.views.current().catalog.with(state, opened));
         let view = self.shared.views.publish(|view| {
-            let open = view.catalog.all().cloned().chain(opened).collect();
-            view.catalog = Arc::new(CatalogView::new(state, open));
+            view.catalog = catalog;
             view.head.end_seal(tenancy);
         });
         self.shared.duplicate_spans.fetch_add(written.duplicates, Ordering::AcqRel);
@@ -240,10 +301,15 @@ impl<'a> Sealer<'a> {
 
     fn commit(&mut self, changes: Vec<Change>) -> Result<Arc<CatalogState>> {
         let expected = self.catalog.state().version;
+        self.reserve.give_up_if_short();
         let committed = self.catalog.commit(expected, self.shared.world.clock.now(), changes);
         self.shared.catalog_bytes.store(self.catalog.bytes(), Ordering::Release);
+        if let Err(error) = &committed {
+            self.lost(error);
+        }
+        // A commit may succeed and be the last.
         if let Err(unknown) = self.catalog.check() {
-            self.shared.close_gate(committed.as_ref().err().unwrap_or(&unknown).to_string());
+            self.shared.close_gate(unknown.to_string());
         }
         committed
     }

@@ -128,6 +128,11 @@ pub trait LogFile: fmt::Debug + Send {
     fn sync(&mut self) -> io::Result<()>;
 }
 
+/// True for the errors of a volume or quota that has no room left; freeing some mends them.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 /// Time.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// Nanoseconds since 1970, as the wall shows it.
@@ -146,11 +151,6 @@ pub struct World {
     pub clock: Arc<dyn Clock>,
     /// Where salts and writer ids come from; the same seed gives the same choices.
     pub seed: u64,
-}
-
-/// True where there was no room: nothing is broken, and what was written in part can be undone.
-pub(crate) fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// A small seeded generator (SplitMix64, Steele et al. 2014): salts need to differ, not to be

@@ -22,6 +22,7 @@ use crate::life::state::{Phase, State};
 use crate::life::watchdog::Pulse;
 use crate::telemetry::Metrics;
 pub(crate) use ask::Ask;
+pub(crate) use verbs::NOTHING_SEALED;
 pub use verbs::Turns;
 
 /// How long a scrape waits for the engine's figures before it answers with the last ones.

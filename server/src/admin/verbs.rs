@@ -18,10 +18,12 @@ use tokio::sync::Semaphore;
 
 use super::ask::Ask;
 use super::{Admin, local, parameter};
-use crate::client::NOTHING_SEALED;
 use crate::eyes::segments;
 use crate::life::state::Phase;
 
+/// Why there is no view for DuckDB.
+pub(crate) const NOTHING_SEALED: &str = "nothing is sealed yet, so there is no file to look at: \
+                                         `spanlake flush` first";
 /// How long a page waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(10);
 

@@ -4,9 +4,10 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
+use super::say;
 use super::settings::SettingArgs;
-use super::{exit, say};
 use crate::config::{Problems, print_json, print_text};
+use crate::exit;
 
 /// `spanlake config`.
 #[derive(Debug, Subcommand)]

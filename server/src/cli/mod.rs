@@ -9,21 +9,20 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Parser, Subcommand};
 
-use crate::{demo, eyes};
-use version::VERSION;
+use crate::version::VERSION;
+use crate::{demo, exit, eyes};
 
-pub mod exit;
 pub mod say;
 pub mod settings;
-pub mod version;
 
 mod config;
 mod serve;
 mod verify;
+mod version;
 
 /// Spanlake stores traces: OTLP and Jaeger in, Jaeger's queries out, one process, one directory.
 #[derive(Debug, Parser)]
-#[command(name = "spanlake", version = version::VERSION)]
+#[command(name = "spanlake", version = VERSION)]
 #[command(after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]

@@ -4,7 +4,7 @@
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
-use super::exit;
+use crate::exit;
 
 /// Writes `text` to standard output as it is.
 pub fn out(text: &str) -> ExitCode {

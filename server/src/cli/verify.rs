@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use serde_json::json;
 use spanlake::VerifyReport;
 
-use super::{exit, say};
+use super::say;
+use crate::exit;
 use crate::life::fault::Fault;
 
 /// `spanlake verify`.

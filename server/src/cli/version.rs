@@ -5,11 +5,7 @@ use std::process::ExitCode;
 use spanlake::formats;
 
 use super::say;
-
-/// The version in Cargo.toml.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// The git revision the binary was built from, or `unknown`.
-pub const REVISION: &str = env!("SPANLAKE_REVISION");
+use crate::version::{REVISION, VERSION};
 
 /// What lies on disk: name and version, the one written and the only one read so far.
 const FORMATS: &[(&str, u32)] = &[
@@ -21,14 +17,14 @@ const FORMATS: &[(&str, u32)] = &[
 
 /// `spanlake version`.
 #[derive(Debug, clap::Args)]
-pub struct VersionArgs {
+pub(super) struct VersionArgs {
     /// Print a JSON object
     #[arg(long)]
     json: bool,
 }
 
 /// Runs the verb.
-pub fn run(args: &VersionArgs) -> ExitCode {
+pub(super) fn run(args: &VersionArgs) -> ExitCode {
     say::out(&if args.json { as_json() } else { as_text() })
 }
 

@@ -12,15 +12,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::{Address, Embedded, Failure};
-use crate::admin::Ask;
+use crate::admin::{Ask, NOTHING_SEALED};
 use crate::eyes::segments::{self, Row};
 
 /// The admin port (surface.md).
 const PORT: u16 = 17270;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Why there is no view.
-pub(crate) const NOTHING_SEALED: &str = "nothing is sealed yet, so there is no file to look at: \
-                                         `spanlake flush` first";
 /// More than a list of 100,000 segments.
 const ANSWER_MAX: u64 = 64 << 20;
 

@@ -6,7 +6,7 @@ use std::fmt;
 
 use spanlake::ErrorKind;
 
-use crate::cli::exit::{self, Exit};
+use crate::exit::{self, Exit};
 
 /// A command's error: a sentence that says what to do, and its exit code.
 #[derive(Debug, Clone, PartialEq, Eq)]

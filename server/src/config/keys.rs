@@ -92,9 +92,17 @@ pub const KEYS: &[Key] = &[
     key(
         "storage.lock_timeout",
         Kind::Duration,
-        "0",
+        "30s",
         None,
         "How long to wait for another process to release the directory; 0 = not at all",
+    ),
+    key(
+        "storage.on_fsync_error",
+        Kind::Choice(&["read-only", "exit"]),
+        "read-only",
+        None,
+        "After a failed write or sync of the log: read-only = answer questions and refuse spans \
+         until a restart; exit = end with code 1, for a supervisor that restarts",
     ),
     key(
         "listen_host",

@@ -77,6 +77,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// `storage.lock_timeout`.
     pub lock_timeout: Duration,
+    /// `storage.on_fsync_error` is `exit`.
+    pub exit_on_fsync_error: bool,
     /// `grpc.endpoint`.
     pub grpc: Endpoint,
     /// `otlp.grpc.endpoint`.
@@ -150,6 +152,7 @@ impl Config {
         Config {
             data_dir: PathBuf::from(read.text("storage.data_dir")),
             lock_timeout: read.duration("storage.lock_timeout"),
+            exit_on_fsync_error: read.text("storage.on_fsync_error") == "exit",
             grpc: endpoint("grpc.endpoint"),
             otlp_grpc: endpoint("otlp.grpc.endpoint"),
             otlp_http: endpoint("otlp.http.endpoint"),

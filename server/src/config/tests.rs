@@ -76,6 +76,7 @@ fn every_key_reaches_the_config_from_every_source() {
     let samples = [
         ("storage.data_dir", "/lake"),
         ("storage.lock_timeout", "3s"),
+        ("storage.on_fsync_error", "exit"),
         ("listen_host", "0.0.0.0"),
         ("grpc.endpoint", ":1"),
         ("otlp.grpc.endpoint", ":2"),
@@ -106,6 +107,7 @@ fn every_key_reaches_the_config_from_every_source() {
         let expected = Config {
             data_dir: PathBuf::from("/lake"),
             lock_timeout: Duration::from_secs(3),
+            exit_on_fsync_error: true,
             grpc: Endpoint {
                 key: "grpc.endpoint",
                 address: Some(("0.0.0.0".to_owned(), 1)),

@@ -64,7 +64,7 @@ pub fn run(args: DemoArgs) -> ExitCode {
     // A build of Jaeger that still runs must not hold the process.
     runtime.shutdown_background();
     match done {
-        Ok(()) => crate::cli::exit::DONE.into(),
+        Ok(()) => crate::exit::DONE.into(),
         Err(failure) => eyes::complain(&failure),
     }
 }

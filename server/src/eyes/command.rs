@@ -16,8 +16,8 @@ use super::{
     ExplainArgs, FlushArgs, Look, SegmentsArgs, ServicesArgs, TraceArgs, TracesArgs, json,
     waterfall,
 };
-use crate::cli::exit;
 use crate::client::{Failure, Source};
+use crate::exit;
 
 /// Spans the figures of `services` read at most: one trace of 100,000 spans must not stall them.
 pub(crate) const SAMPLE_SPANS_MAX: usize = 100_000;

@@ -5,8 +5,8 @@ use std::path::Path;
 use super::memory::Budget;
 use super::ports::Addresses;
 use super::volume::Volume;
-use crate::cli::version::{REVISION, VERSION};
 use crate::config::{Config, Retention};
+use crate::version::{REVISION, VERSION};
 
 /// Tells what started, where, and within which limits.
 pub(super) fn announce(config: &Config, budget: Budget, addresses: &Addresses, volume: &Volume) {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use spanlake::ErrorKind;
 
 use super::listen::Refused;
-use crate::cli::exit::{self, Exit};
+use crate::exit::{self, Exit};
 
 /// A start or stop that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -22,8 +22,8 @@ use std::process::ExitCode;
 
 use tokio::runtime::{Builder, Runtime};
 
-use crate::cli::exit;
 use crate::config::Config;
+use crate::exit;
 use fault::Fault;
 use ports::Taken;
 use server::Opening;
@@ -88,8 +88,14 @@ async fn live(config: Config) -> Result<(), Fault> {
         }
         opened = opening.open() => opened?,
     };
-    stop.asked().await;
-    server.stop().await
+    tokio::select! {
+        () = stop.asked() => server.stop().await,
+        fault = server.broken() => {
+            // Nothing more can be sealed; what is acknowledged waits in the log.
+            drop(server.stop().await);
+            Err(fault)
+        }
+    }
 }
 
 fn leave(fault: &Fault) -> ExitCode {

@@ -204,6 +204,19 @@ impl Server {
         &self.common.addresses
     }
 
+    /// Waits until the store cannot write any more, where `storage.on_fsync_error` makes that the
+    /// end of the process.
+    pub async fn broken(&self) -> Fault {
+        if !self.common.config.exit_on_fsync_error {
+            std::future::pending::<()>().await;
+        }
+        self.common.admin.state.failed().await;
+        Fault::failed(
+            "the log or the catalog could not be written and storage.on_fsync_error is exit; what \
+             was acknowledged is recovered at the next start",
+        )
+    }
+
     /// Closes everything within `shutdown.timeout`: not ready, GOAWAY, last answers, heads sealed
     /// as far as time allows. What is not sealed stays in the log.
     ///

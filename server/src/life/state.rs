@@ -30,6 +30,8 @@ pub struct Condition {
 #[derive(Debug)]
 pub struct State {
     condition: watch::Sender<Condition>,
+    /// The first write that failed for good: nothing is acknowledged until a restart.
+    failed: watch::Sender<bool>,
     recovery_done: AtomicU64,
     recovery_total: AtomicU64,
 }
@@ -39,6 +41,7 @@ impl Default for State {
         let start = Condition { phase: Phase::Recovering, writable: true };
         Self {
             condition: watch::Sender::new(start),
+            failed: watch::Sender::new(false),
             recovery_done: AtomicU64::new(0),
             recovery_total: AtomicU64::new(0),
         }
@@ -65,6 +68,19 @@ impl State {
     pub fn set_writable(&self, writable: bool) {
         self.condition
             .send_if_modified(|now| std::mem::replace(&mut now.writable, writable) != writable);
+    }
+
+    /// Notes that log or catalog cannot be written any more.
+    pub fn fail(&self) {
+        self.set_writable(false);
+        self.failed.send_replace(true);
+    }
+
+    /// Waits until [`State::fail`].
+    pub async fn failed(&self) {
+        let mut failed = self.failed.subscribe();
+        // The sender lives as long as `self`.
+        let _ = failed.wait_for(|failed| *failed).await;
     }
 
     /// Notes how far recovery is, in bytes of the log.

@@ -3,7 +3,6 @@
 //! Spans are never decoded here.
 
 mod answer;
-pub mod count;
 mod grpc;
 mod http;
 pub mod json;

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use spanlake::{Ingested, Tenancy};
 use tokio::sync::oneshot;
 
+use super::count::count_spans;
 use super::{Service, Share};
-use crate::otlp::count::count_spans;
 use crate::status::Refusal;
 
 impl Service {

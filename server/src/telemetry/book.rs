@@ -22,6 +22,12 @@ pub type Amount = Counter<f64, std::sync::atomic::AtomicU64>;
 /// Histograms by label.
 pub type Histograms = Family<Label, Histogram, fn() -> Histogram>;
 
+/// What a gauge shows of a whole number.
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float; 2^53 bytes are 8 PiB")]
+pub(super) fn number(value: u64) -> f64 {
+    value as f64
+}
+
 /// One registered metric, as the page shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {

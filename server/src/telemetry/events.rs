@@ -33,12 +33,13 @@ impl Ear {
     fn write_failed(&self, cause: &str) {
         self.metrics.wal_fsync_errors.inc();
         self.metrics.set_writable(false);
-        self.state.set_writable(false);
+        self.state.fail();
         if let Some(suppressed) = self.failures.pass() {
             tracing::error!(
                 cause,
                 suppressed,
-                "the log cannot be written: nothing is acknowledged until a restart; reads go on"
+                "log or catalog cannot be written: nothing is acknowledged until a restart; reads \
+                 go on"
             );
         }
     }
@@ -48,6 +49,14 @@ impl Observer for Ear {
     fn observe(&self, event: &Event) {
         let metrics = &self.metrics;
         match event {
+            Event::Waiting { holder, timeout } => {
+                let timeout_ms = Duration::from_nanos(*timeout).as_millis() as u64;
+                tracing::info!(
+                    holder,
+                    timeout_ms,
+                    "another process has the data directory; waiting for it to end"
+                );
+            }
             Event::Recovering { bytes_done, bytes_total } => {
                 self.state.set_progress(*bytes_done, *bytes_total);
                 if self.progress.pass().is_some() {

@@ -3,7 +3,7 @@
 //! from here. Nothing in this file decides anything.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -11,9 +11,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use spanlake::Stats;
 
-use super::book::{Book, Histograms, Label, Number};
+use super::book::{Book, Histograms, Label, Number, number};
 use super::process::Process;
-use crate::cli::version::{REVISION, VERSION};
+use crate::version::{REVISION, VERSION};
 
 /// Doors through which spans come in.
 pub const TRANSPORTS: &[&str] = &["grpc", "http"];
@@ -337,18 +337,8 @@ impl Default for Metrics {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a gauge is a float; 2^53 bytes are 8 PiB")]
-pub(super) fn number(value: u64) -> f64 {
-    value as f64
-}
-
 fn seconds(nanos: u64) -> f64 {
     Duration::from_nanos(nanos).as_secs_f64()
-}
-
-/// Unix time of this moment, in seconds.
-pub(super) fn unix_now() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! The standard `process_*` metrics, read from the system at each scrape.
 
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::book::{Amount, Book, Number};
-use super::metrics::{number, unix_now};
+use super::book::{Amount, Book, Number, number};
 
 /// Figures of this process.
 #[derive(Debug)]
@@ -47,4 +47,9 @@ fn resident_bytes() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// Unix time of this moment, in seconds.
+fn unix_now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }

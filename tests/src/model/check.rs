@@ -5,7 +5,7 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 
-use spanlake::{Cancel, Error, Result, Tenancy, TraceId, TraceQuery, TraceStream, View};
+use spanlake::{Cancel, Error, Latency, Result, Tenancy, TraceId, TraceQuery, TraceStream, View};
 
 use super::dice::Dice;
 use super::invent::Universe;
@@ -72,6 +72,7 @@ impl<'a> Checker<'a> {
         self.traces(ids.into_iter().collect(), 1 << 20);
         self.lists(universe);
         self.dependencies(None, None);
+        self.rates(None, None);
         self.search(&TraceQuery { limit: 1000, ..TraceQuery::default() }, 1 << 20);
     }
 
@@ -103,9 +104,10 @@ impl<'a> Checker<'a> {
                     self.traces(ids, *dice.pick(&[1, 200, 1000, 1 << 20]));
                 }
                 2 => {
-                    let from = dice.percent(80).then(|| universe.moment(dice));
-                    let to = dice.percent(80).then(|| universe.moment(dice));
+                    let from = dice.percent(80).then(|| bound(universe, dice));
+                    let to = dice.percent(80).then(|| bound(universe, dice));
                     self.dependencies(from, to);
+                    self.rates(from, to);
                 }
                 3 => {
                     let services = universe.service_names();
@@ -243,6 +245,46 @@ impl<'a> Checker<'a> {
         let Some(got) = self.answer(got, &case) else { return };
         assert_eq!(got, self.model.dependencies(start, end), "{case} (left: engine)");
     }
+
+    /// Calls, errors and durations by service, kind and minute.
+    ///
+    /// # Panics
+    /// Where an answer is wrong.
+    pub fn rates(&self, start: Option<u64>, end: Option<u64>) {
+        let case = format!("{}: rates {start:?}..{end:?}", self.case);
+        let got = self.view.rates(&self.tenancy, start, end, &Cancel::new());
+        let Some(got) = self.answer(got, &case) else { return };
+        let expected = self.model.rates(start, end);
+        let counts = |durations: &Vec<u64>| durations.len() as u64;
+        let all: Vec<_> =
+            got.iter().map(|r| (&r.service, r.kind, r.minute, r.calls, r.errors)).collect();
+        let wanted: Vec<_> = expected
+            .iter()
+            .map(|((service, kind, minute), (errors, durations))| {
+                (service, *kind, *minute, counts(durations), *errors)
+            })
+            .collect();
+        assert_eq!(all, wanted, "{case} (left: engine)");
+        for (rate, (_, durations)) in got.iter().zip(expected.values()) {
+            assert_eq!(rate.latency.count(), counts(durations), "{case}: {}", rate.service);
+            for q in [0.0, 0.5, 0.95, 1.0] {
+                let rank = ((q * durations.len() as f64).ceil() as usize).max(1);
+                let exact = durations[rank - 1] as f64;
+                let quantile = rate.latency.quantile(q).expect("there are spans") as f64;
+                let most = exact * Latency::RELATIVE_ERROR + 0.5;
+                assert!((quantile - exact).abs() <= most, "{case}: {q}: {quantile}, {exact}");
+            }
+        }
+    }
+}
+
+/// An end of a window: where a span starts, the minute around it, or a nanosecond beside these.
+fn bound(universe: &Universe, dice: &mut Dice) -> u64 {
+    const MINUTE: u64 = 60_000_000_000;
+    let moment = universe.moment(dice);
+    let minute = moment / MINUTE * MINUTE;
+    let near = *dice.pick(&[moment, minute, minute.saturating_add(MINUTE)]);
+    *dice.pick(&[near, near, near.saturating_add(1), near.saturating_sub(1)])
 }
 
 /// Reads a stream to its end, holds its chunks to their rules and puts the traces together.

@@ -69,6 +69,8 @@ struct Disk {
     published: BTreeMap<String, Bytes>,
     logs: BTreeMap<String, Inode>,
     faults: Vec<Fault>,
+    /// Bytes of the volume, and of what others keep on it; without end where there is none.
+    volume: Option<(u64, u64)>,
     /// Takes a crash image when so many changes have been made.
     crash_at: Option<u64>,
     image: Option<Image>,
@@ -203,6 +205,11 @@ impl MemFiles {
         }
     }
 
+    /// Gives the volume an end: its size, and what others keep on it.
+    pub fn set_volume(&self, size: u64, others: u64) {
+        self.lock().volume = Some((size, others));
+    }
+
     /// Counts a change **before** it happens and takes the crash image when it is due.
     fn change(&self, disk: &mut Disk, needs: Fault) -> io::Result<()> {
         let n = self.changes.fetch_add(1, Ordering::SeqCst);
@@ -221,6 +228,20 @@ impl MemFiles {
             }
         }
         Ok(())
+    }
+}
+
+impl Disk {
+    /// Bytes free and in all.
+    fn room(&self) -> (u64, u64) {
+        let Some((size, others)) = self.volume else { return (1 << 40, 1 << 41) };
+        let published: u64 = self.published.values().map(|bytes| bytes.len() as u64).sum();
+        let logs: u64 = self.logs.values().map(|log| open(log).seen.len() as u64).sum();
+        (size.saturating_sub(others + published + logs), size)
+    }
+
+    fn needs_room(&self, bytes: usize) -> io::Result<()> {
+        if bytes as u64 <= self.room().0 { Ok(()) } else { Err(errno(ENOSPC)) }
     }
 }
 
@@ -320,7 +341,7 @@ impl Files for MemFiles {
     }
 
     fn free_space(&self) -> io::Result<(u64, u64)> {
-        Ok((1 << 40, 1 << 41))
+        Ok(self.lock().room())
     }
 }
 
@@ -333,7 +354,9 @@ struct Draft {
 
 impl NewFile for Draft {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.files.change(&mut self.files.lock(), Fault::DiskFull)?;
+        let mut disk = self.files.lock();
+        self.files.change(&mut disk, Fault::DiskFull)?;
+        disk.needs_room(self.bytes.len() + bytes.len())?;
         self.bytes.extend_from_slice(bytes);
         Ok(())
     }
@@ -389,6 +412,10 @@ impl LogHandle {
             Change::Truncate(_) => Fault::SyncFails,
         };
         self.files.change(&mut disk, needs)?;
+        if let Change::Write(offset, data) = &change {
+            let length = open(&self.inode).seen.len();
+            disk.needs_room((*offset as usize + data.len()).saturating_sub(length))?;
+        }
         let mut log = open(&self.inode);
         change.apply(&mut log.seen);
         log.pending.push(change);

@@ -21,6 +21,12 @@ pub struct Summary {
     pub roots: BTreeSet<(String, String)>,
 }
 
+/// Nanoseconds.
+const MINUTE: u64 = 60_000_000_000;
+
+/// Service, kind, and when the minute begins.
+pub type RateOf = (String, SpanKind, u64);
+
 impl Model {
     /// The newest `limit` traces that match, best first.
     pub fn find(&self, query: &TraceQuery) -> Vec<FoundTrace> {
@@ -78,11 +84,29 @@ impl Model {
             .map(|((parent, child), call_count)| Dependency { parent, child, call_count })
             .collect()
     }
+
+    /// By service, kind of span and minute: spans with status ERROR, and all durations, sorted;
+    /// of spans that start in `[start, end)`.
+    pub fn rates(&self, start: Option<u64>, end: Option<u64>) -> BTreeMap<RateOf, (u64, Vec<u64>)> {
+        let mut rates: BTreeMap<RateOf, (u64, Vec<u64>)> = BTreeMap::new();
+        for span in self.spans() {
+            if start.is_some_and(|s| span.start() < s) || end.is_some_and(|e| span.start() >= e) {
+                continue;
+            }
+            let minute = span.start() / MINUTE * MINUTE;
+            let key = (span.service(), SpanKind::from_number(span.kind()), minute);
+            let (errors, durations) = rates.entry(key).or_default();
+            *errors += u64::from(span.status() == 2);
+            durations.push(span.duration());
+        }
+        rates.values_mut().for_each(|(_, durations)| durations.sort_unstable());
+        rates
+    }
 }
 
 /// Who called a span: the CLIENT span that shares its id when it is SERVER, else its parent.
 fn caller<'a>(child: &Placed, set: &'a Multiset) -> Option<&'a Placed> {
-    let least = |span: &&Placed| (span.start(), span.span.encode(&SPAN));
+    let least = |span: &&Placed| (span.start(), span.span.encode(&SPAN), span.service());
     if child.kind() == 2 {
         let shared = set.keys().filter(|s| s.span_id() == child.span_id() && s.kind() == 3);
         if let Some(client) = shared.min_by_key(least) {

@@ -527,6 +527,11 @@ impl SimDisk {
         state.traps.is_empty() && state.capacity == u64::MAX && state.end.is_none()
     }
 
+    /// True where there may not be room for everything.
+    pub fn is_limited(&self) -> bool {
+        self.lock().capacity != u64::MAX
+    }
+
     /// True once the end has come.
     pub fn is_dead(&self) -> bool {
         self.lock().dead.is_some()

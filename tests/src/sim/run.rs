@@ -405,7 +405,8 @@ impl<'a> Run<'a> {
                 self.doubt(sent);
             }
             Err(error) if error.kind() == ErrorKind::Exhausted => {
-                let explained = scars.any > 0 || self.plan.limits.is_tight();
+                let room = self.disk.is_limited() || self.plan.limits.is_tight();
+                let explained = scars.any > 0 || room;
                 assert!(explained, "{}: refused without a fault: {error}", self.label());
                 self.tally.refused += 1;
             }
@@ -709,8 +710,7 @@ impl<'a> Run<'a> {
                 Ok(store) => self.store = Some(store),
                 Err(error) => {
                     let dead = self.disk.is_dead();
-                    let new = self.tally.opened == 0;
-                    let explained = self.disk.scars().hard > 0 || dead || new;
+                    let explained = self.disk.scars().any > 0 || dead;
                     assert!(explained, "{}: open without a fault: {error:?}", self.label());
                 }
             }

@@ -9,13 +9,13 @@ use super::store::Sealed;
 use crate::batch::Batch;
 use crate::error::ErrorKind;
 use crate::otlp::walk::{Interner, admit};
-use crate::query::compile::Predicate;
 use crate::query::evaluate::Evaluator;
 use crate::query::expression::{
     Comparison, Constant, EXPRESSION_DEPTH_MAX, Element, Expression, Field, Level, List, Operand,
     Reference,
 };
 use crate::query::places::Stored;
+use crate::query::predicate::Predicate;
 use crate::query::rowset::RowSet;
 use crate::{AttributeEquals, TraceQuery};
 

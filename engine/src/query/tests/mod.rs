@@ -2,6 +2,7 @@
 //! `prost` and looking at it alone, without cells, columns, indexes or early stops.
 
 mod answers;
+mod calls;
 mod evaluation;
 mod filters;
 mod large;

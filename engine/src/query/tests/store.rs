@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
@@ -14,11 +15,15 @@ use super::made::{bytes, plain};
 use super::naive::Plain;
 use crate::TraceId;
 use crate::batch::{Batch, Cells, Projection, Remap, What};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::head::Chunk;
 use crate::otlp::attributes;
 use crate::otlp::walk::{Interner, admit};
-use crate::query::places::{Block, BlockSet, Places, Stored};
+use crate::query::places::{Block, BlockSet, PackedCalls, Places, Shelf, Stored};
+use crate::rollup::CallRollup;
+use crate::rollup::rates::RateRollup;
+use crate::seal::rollup::{New, rollups};
+use crate::segment::PackedRates;
 use crate::terms;
 
 pub(super) const BLOCK: usize = 8;
@@ -35,6 +40,10 @@ pub(super) struct Sealed {
     batch: Batch,
     blocks: Vec<Block>,
     terms: HashMap<u64, RoaringBitmap>,
+    calls: Option<PackedCalls>,
+    rates: Option<PackedRates>,
+    /// Every read fails.
+    is_unreadable: AtomicBool,
 }
 
 fn terms_of(batch: &Batch, row: usize, give: &mut dyn FnMut(u64)) {
@@ -79,10 +88,23 @@ impl Sealed {
         for (_, from, row) in order {
             batch.append(from, row, &mut Remap::default());
         }
+        let name = name.to_owned();
+        let (blocks, terms) = (Vec::new(), HashMap::new());
+        let is_unreadable = AtomicBool::new(false);
         let mut sealed =
-            Self { name: name.to_owned(), batch, blocks: Vec::new(), terms: HashMap::new() };
+            Self { name, batch, blocks, terms, calls: None, rates: None, is_unreadable };
         sealed.index();
         sealed
+    }
+
+    /// With a rollup, made with these segments there.
+    fn with_rollup(mut self, present: &Shelf) -> Self {
+        let order: Vec<(u32, u32)> = (0..self.rows()).map(|row| (0, row)).collect();
+        let new = New { name: &self.name, order: &order };
+        let made = rollups(&[&self.batch], &[new], present, fingerprint).unwrap();
+        self.calls = Some(PackedCalls::of(&made[0].calls, self.rows()));
+        self.rates = Some(PackedRates::of(&made[0].rates));
+        self
     }
 
     fn index(&mut self) {
@@ -216,8 +238,46 @@ impl Stored for Sealed {
         Ok(projected(&self.batch, rows, projection))
     }
 
-    fn may_hold(&self, trace: &TraceId) -> bool {
-        self.batch.trace_id.iter().any(|id| fingerprint(id) == fingerprint(trace))
+    fn fingerprint(&self, trace: &TraceId) -> u32 {
+        fingerprint(trace)
+    }
+
+    fn fingerprints(&self) -> Box<dyn Iterator<Item = u32> + '_> {
+        Box::new(self.batch.trace_id.iter().map(fingerprint))
+    }
+
+    fn suspects(&self, wanted: u32, take: &mut dyn FnMut(Range<u32>)) {
+        let is_it = |(print, _): &(u32, Range<u32>)| *print == wanted;
+        self.traces().filter(is_it).for_each(|(_, rows)| take(rows));
+    }
+
+    fn read_ranges(&self, ranges: &[Range<u32>], projection: &Projection) -> Result<Batch> {
+        if self.is_unreadable.load(Ordering::Relaxed) {
+            return Err(Error::corrupted(format!("{} is damaged", self.name)));
+        }
+        let mut all = Batch::default();
+        let mut last = 0;
+        for rows in ranges.iter().cloned() {
+            assert!(last <= rows.start && rows.start < rows.end && rows.end <= self.rows());
+            last = rows.end;
+            for row in rows {
+                all.append(&self.batch, row as usize, &mut Remap::default());
+            }
+        }
+        let rows = all.rows() as u32;
+        Ok(projected(&all, 0..rows, projection))
+    }
+
+    fn calls(&self) -> Option<&PackedCalls> {
+        self.calls.as_ref()
+    }
+
+    fn unpack_calls(&self) -> Result<Option<CallRollup>> {
+        Ok(self.calls.as_ref().map(|calls| calls.unpack().unwrap()))
+    }
+
+    fn unpack_rates(&self) -> Result<Option<RateRollup>> {
+        Ok(self.rates.as_ref().map(|rates| rates.unpack().unwrap()))
     }
 
     fn locate(&self, trace: &TraceId) -> Result<Option<Range<u32>>> {
@@ -239,9 +299,15 @@ pub(super) struct Small {
     interner: Interner,
     sequence: u64,
     head: Vec<Batch>,
-    segments: Vec<Arc<dyn Stored>>,
+    segments: Vec<Arc<Sealed>>,
+    /// Segments so far, dropped ones too.
+    named: usize,
+    /// Segments from now on have no rollup, as if an older build had written them.
+    pub(super) without_rollup: bool,
     /// Copies sealed, by content.
     sealed: BTreeMap<Vec<u8>, usize>,
+    /// The most copies any Export in the head carries, by content.
+    waiting: BTreeMap<Vec<u8>, usize>,
     /// Every distinct span by content, and the most copies any Export carried.
     pub(super) spans: BTreeMap<Vec<u8>, (Plain, usize)>,
 }
@@ -256,6 +322,16 @@ pub(super) fn content(span: &Plain) -> Vec<u8> {
     out
 }
 
+/// [`content`] of a row.
+fn sent(batch: &Batch, row: usize) -> Vec<u8> {
+    let mut out = batch.resource(row).unwrap().bytes.to_vec();
+    out.extend([0xff; 3]);
+    out.extend(&batch.scope(row).unwrap().bytes);
+    out.extend([0xff; 3]);
+    batch.write_span(row, &mut out);
+    out
+}
+
 impl Small {
     pub(super) fn ingest(&mut self, export: &ExportTraceServiceRequest) {
         self.sequence += 1;
@@ -265,6 +341,8 @@ impl Small {
             copies.entry(content(&span)).or_insert((span, 0)).1 += 1;
         }
         for (content, (span, count)) in copies {
+            let waiting = self.waiting.entry(content.clone()).or_default();
+            *waiting = (*waiting).max(count);
             let held = self.spans.entry(content).or_insert((span, 0));
             held.1 = held.1.max(count);
         }
@@ -288,11 +366,7 @@ impl Small {
         for batch in &self.head {
             let mut of_export: BTreeMap<(u64, Vec<u8>), Vec<Row<'_>>> = BTreeMap::new();
             for row in 0..batch.rows() {
-                let mut all = batch.resource(row).unwrap().bytes.to_vec();
-                all.extend([0xff; 3]);
-                all.extend(&batch.scope(row).unwrap().bytes);
-                all.extend([0xff; 3]);
-                batch.write_span(row, &mut all);
+                let all = sent(batch, row);
                 of_export.entry((batch.sequence[row], all)).or_default().push((batch, row));
             }
             for ((_, content), rows) in of_export {
@@ -310,10 +384,54 @@ impl Small {
             rows.extend(new);
         }
         if !rows.is_empty() {
-            let name = format!("segment-{}", self.segments.len());
-            self.segments.push(Arc::new(Sealed::new(&name, &rows)));
+            let mut sealed = Sealed::new(&format!("segment-{}", self.named), &rows);
+            self.named += 1;
+            if !self.without_rollup {
+                sealed = sealed.with_rollup(&self.stored());
+            }
+            self.segments.push(Arc::new(sealed));
         }
         self.head.clear();
+        self.waiting.clear();
+    }
+
+    /// Drops one of the segments, as retention will.
+    pub(super) fn forget(&mut self, number: usize) {
+        let segment = self.segments.remove(number);
+        let batch = &segment.batch;
+        for row in 0..batch.rows() {
+            let content = sent(batch, row);
+            let sealed = self.sealed.get_mut(&content).unwrap();
+            *sealed -= 1;
+            let left = (*sealed).max(self.waiting.get(&content).copied().unwrap_or_default());
+            self.spans.get_mut(&content).unwrap().1 = left;
+        }
+    }
+
+    /// Makes a segment unreadable, or readable again.
+    pub(super) fn spoil(&self, number: usize, is_unreadable: bool) {
+        self.segments[number].is_unreadable.store(is_unreadable, Ordering::Relaxed);
+    }
+
+    /// What a segment says of calls.
+    pub(super) fn calls(&self, number: usize) -> CallRollup {
+        self.segments[number].calls.as_ref().unwrap().unpack().unwrap()
+    }
+
+    /// Makes a segment say something else, or nothing.
+    pub(super) fn say(&mut self, number: usize, calls: Option<&CallRollup>) {
+        let segment = Arc::get_mut(&mut self.segments[number]).unwrap();
+        segment.calls = calls.map(|calls| PackedCalls::of(calls, segment.batch.rows() as u32));
+    }
+
+    /// How many segments there are.
+    pub(super) fn segments(&self) -> usize {
+        self.segments.len()
+    }
+
+    fn stored(&self) -> Shelf {
+        let all = self.segments.iter().map(|sealed| Arc::clone(sealed) as Arc<dyn Stored>);
+        Shelf::default().with(all)
     }
 
     pub(super) fn places(&self) -> Places {
@@ -322,7 +440,7 @@ impl Small {
             (0..batch.rows()).for_each(|row| copy.append(batch, row, &mut remap));
             Arc::new(Chunk::new(copy))
         };
-        Places { chunks: self.head.iter().map(copy).collect(), segments: self.segments.clone() }
+        Places { chunks: self.head.iter().map(copy).collect(), segments: self.stored() }
     }
 
     /// Every span, copies repeated.

@@ -12,35 +12,17 @@ impl Number for bool {
     }
 }
 
-impl Number for u8 {
-    fn of(word: u64) -> Self {
-        word as u8
-    }
+macro_rules! numbers {
+    ($($number:ty)*) => {
+        $(impl Number for $number {
+            fn of(word: u64) -> Self {
+                word as $number
+            }
+        })*
+    };
 }
 
-impl Number for u32 {
-    fn of(word: u64) -> Self {
-        word as u32
-    }
-}
-
-impl Number for u64 {
-    fn of(word: u64) -> Self {
-        word
-    }
-}
-
-impl Number for i32 {
-    fn of(word: u64) -> Self {
-        word as i32
-    }
-}
-
-impl Number for i64 {
-    fn of(word: u64) -> Self {
-        word as i64
-    }
-}
+numbers! { u8 u32 u64 i32 i64 }
 
 /// The widest number that one unaligned word always holds.
 const WORD_WIDTH_MAX: usize = 57;

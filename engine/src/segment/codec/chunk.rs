@@ -1,6 +1,6 @@
 //! What is encoded: one column chunk as its writer hands it over, and whether its parts fit.
 
-use super::levels::Cut;
+use super::levels::{Cut, Levels};
 use crate::segment::blob::Parsed;
 
 /// One leaf column of one row group, to be encoded.
@@ -57,18 +57,6 @@ pub(crate) enum Strings<'a> {
         data: &'a [u8],
     },
     Slices(&'a [&'a [u8]]),
-}
-
-/// Which rows have which entries.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Levels<'a> {
-    /// A value a row.
-    Required,
-    /// Optional: the rows that have a value, ascending, counted from the row group's first.
-    At(&'a [u32]),
-    /// In a list: the levels of each entry. `definition` goes up to `max_definition` (1 or 2),
-    /// at which there is a value; `repetition` is 0 where a row begins, else 1.
-    List { max_definition: u8, definition: &'a [u8], repetition: &'a [u8] },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use super::header::{Coding, Header, Kind};
 use super::levels::LevelReader;
-use super::values::ValueReader;
+use super::values::{Physical, ValueReader, Values};
 use crate::segment::blob::{Cursor, Parsed};
 
 /// What must be known of a column chunk to read its pages.
@@ -15,59 +15,6 @@ pub(crate) struct Leaf {
     pub(crate) max_repetition: u8,
     /// Whether its pages are zstd.
     pub(crate) compressed: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Physical {
-    Bool,
-    I32,
-    I64,
-    F64,
-    Bytes,
-    /// Of so many bytes.
-    Fixed(u32),
-}
-
-/// Values of one column.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) enum Values {
-    /// No page was read yet.
-    #[default]
-    None,
-    Bool(Vec<bool>),
-    I32(Vec<i32>),
-    I64(Vec<i64>),
-    /// Bits of doubles.
-    F64(Vec<u64>),
-    /// One behind the other.
-    Fixed {
-        width: u32,
-        data: Vec<u8>,
-    },
-    /// Value `i` is `data[ends[i - 1]..ends[i]]`, the first begins at 0.
-    Bytes {
-        ends: Vec<u32>,
-        data: Vec<u8>,
-    },
-    /// Indexes into the chunk's dictionary, whatever the physical type. They are not held
-    /// against its length, which is not known here.
-    Codes(Vec<u32>),
-}
-
-impl Values {
-    /// How many.
-    pub(crate) fn len(&self) -> usize {
-        match self {
-            Values::None => 0,
-            Values::Bool(values) => values.len(),
-            Values::I32(values) => values.len(),
-            Values::I64(values) => values.len(),
-            Values::F64(values) => values.len(),
-            Values::Fixed { width, data } => data.len() / (*width).max(1) as usize,
-            Values::Bytes { ends, .. } => ends.len(),
-            Values::Codes(codes) => codes.len(),
-        }
-    }
 }
 
 /// What cursors have read, page behind page.

@@ -4,10 +4,21 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
-use super::chunk::Levels;
 use super::hybrid::{Part, Reader, Writer};
 use super::{PAGE_ENTRIES_MAX, bits};
 use crate::segment::blob::{Cursor, Parsed};
+
+/// Which rows have which entries.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Levels<'a> {
+    /// A value a row.
+    Required,
+    /// Optional: the rows that have a value, ascending, counted from the row group's first.
+    At(&'a [u32]),
+    /// In a list: the levels of each entry. `definition` goes up to `max_definition` (1 or 2),
+    /// at which there is a value; `repetition` is 0 where a row begins, else 1.
+    List { max_definition: u8, definition: &'a [u8], repetition: &'a [u8] },
+}
 
 /// What one page holds of a chunk.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -27,10 +27,12 @@ mod values;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use chunk::{Chunk, Dictionary, Encoding, Levels, Packing, Source, Strings};
-pub(crate) use decode::{Decoded, Leaf, PageCursor, Physical, Scratch, Values, dictionary};
+pub(crate) use chunk::{Chunk, Dictionary, Encoding, Packing, Source, Strings};
+pub(crate) use decode::{Decoded, Leaf, PageCursor, Scratch, dictionary};
 pub(crate) use encode::Encoder;
 pub(crate) use encoded::Encoded;
+pub(crate) use levels::Levels;
+pub(crate) use values::{Physical, Values};
 
 /// No page is larger, uncompressed: [`Encoder::encode`] refuses it, [`PageCursor::open`] too.
 pub(crate) const PAGE_BYTES_MAX: usize = 1 << 30;

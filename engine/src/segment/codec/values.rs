@@ -1,10 +1,62 @@
-//! The values of one data page, in order.
+//! Values of a column by physical type, and how those of one data page are read, in order.
 
-use super::decode::{Physical, Values};
 use super::header::Coding;
 use super::plain::{Bits, Split, take, take_string, words};
 use super::{delta, hybrid};
 use crate::segment::blob::Parsed;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Physical {
+    Bool,
+    I32,
+    I64,
+    F64,
+    Bytes,
+    /// Of so many bytes.
+    Fixed(u32),
+}
+
+/// Values of one column.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) enum Values {
+    /// No page was read yet.
+    #[default]
+    None,
+    Bool(Vec<bool>),
+    I32(Vec<i32>),
+    I64(Vec<i64>),
+    /// Bits of doubles.
+    F64(Vec<u64>),
+    /// One behind the other.
+    Fixed {
+        width: u32,
+        data: Vec<u8>,
+    },
+    /// Value `i` is `data[ends[i - 1]..ends[i]]`, the first begins at 0.
+    Bytes {
+        ends: Vec<u32>,
+        data: Vec<u8>,
+    },
+    /// Indexes into the chunk's dictionary, whatever the physical type. They are not held
+    /// against its length, which is not known here.
+    Codes(Vec<u32>),
+}
+
+impl Values {
+    /// How many.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Values::None => 0,
+            Values::Bool(values) => values.len(),
+            Values::I32(values) => values.len(),
+            Values::I64(values) => values.len(),
+            Values::F64(values) => values.len(),
+            Values::Fixed { width, data } => data.len() / (*width).max(1) as usize,
+            Values::Bytes { ends, .. } => ends.len(),
+            Values::Codes(codes) => codes.len(),
+        }
+    }
+}
 
 /// Reads values by the page's encoding.
 #[derive(Debug)]

@@ -4,6 +4,7 @@
 mod damage;
 mod made;
 mod others;
+mod rollups;
 mod round_trip;
 mod size;
 
@@ -14,10 +15,14 @@ use std::{fmt, io};
 
 use bytes::Bytes;
 
-use super::write::Built;
-use super::{DictionaryCache, Input, Segment, build};
+use super::gather::Limits;
+use super::write::{Built, build_within};
+use super::{DictionaryCache, Input, Segment, build, fingerprint};
 use crate::batch::{Batch, Projection};
 use crate::catalog::registry::Registry;
+use crate::query::places::Shelf;
+use crate::rollup::Rollup;
+use crate::seal::rollup::{New, rollups};
 use crate::world::ReadFile;
 
 /// A file in memory.
@@ -73,8 +78,21 @@ fn order(sources: &[&Batch]) -> Vec<(u32, u32)> {
 }
 
 fn built(sources: &[&Batch], order: &[(u32, u32)]) -> Built {
+    let new = New { name: "default/7.parquet", order };
+    let made = rollups(sources, &[new], &Shelf::default(), fingerprint).unwrap();
+    built_with(sources, order, &made[0])
+}
+
+fn built_with(sources: &[&Batch], order: &[(u32, u32)], rollup: &Rollup) -> Built {
+    let (registry, rollup) = (Registry::default(), Some(rollup));
+    build(&Input { sources, order, registry: &registry, sequences: None, rollup }).unwrap()
+}
+
+/// Without a rollup, as an older build wrote it.
+fn built_within(sources: &[&Batch], order: &[(u32, u32)], limits: Limits) -> Built {
     let registry = Registry::default();
-    build(&Input { sources, order, registry: &registry, sequences: None }).unwrap()
+    let input = Input { sources, order, registry: &registry, sequences: None, rollup: None };
+    build_within(&input, limits).unwrap()
 }
 
 /// What a row says, whatever batch it stands in.

@@ -9,9 +9,7 @@ use parquet::record::{Field, Row};
 use super::made::{odd, shop};
 use super::*;
 use crate::batch::{Level, Type, What};
-use crate::segment::gather::Limits;
 use crate::segment::layout::{Leaf, Place};
-use crate::segment::write::build_within;
 
 fn fields(row: &Row) -> BTreeMap<String, Field> {
     row.get_column_iter().map(|(name, field)| (name.clone(), field.clone())).collect()
@@ -81,9 +79,7 @@ fn sent(batch: &Batch, row: usize, what: &What) -> Vec<Vec<u8>> {
 fn check(batches: &[Batch], limits: Limits) {
     let sources: Vec<&Batch> = batches.iter().collect();
     let order = order(&sources);
-    let registry = Registry::default();
-    let input = Input { sources: &sources, order: &order, registry: &registry, sequences: None };
-    let built = build_within(&input, limits).unwrap();
+    let built = built_within(&sources, &order, limits);
     let segment = open(&built.bytes).unwrap();
     let file = SerializedFileReader::new(Bytes::from(built.bytes.clone())).unwrap();
     let rows: Vec<Row> = file.get_row_iter(None).unwrap().map(|row| row.unwrap()).collect();

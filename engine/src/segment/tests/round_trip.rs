@@ -8,9 +8,7 @@ use super::made::{Rolls, odd, shop};
 use super::*;
 use crate::batch::{Cells, Field, What};
 use crate::otlp::attributes;
-use crate::segment::gather::Limits;
-use crate::segment::write::build_within;
-use crate::segment::{BLOCK_ROWS, fingerprint};
+use crate::segment::{BLOCK_ROWS, build, fingerprint};
 use crate::terms;
 
 const SMALL: Limits = Limits { rows: 2 * BLOCK_ROWS, weight: 256 << 20 };
@@ -18,9 +16,7 @@ const SMALL: Limits = Limits { rows: 2 * BLOCK_ROWS, weight: 256 << 20 };
 fn check(batches: &[Batch], limits: Limits) {
     let sources: Vec<&Batch> = batches.iter().collect();
     let order = order(&sources);
-    let registry = Registry::default();
-    let input = Input { sources: &sources, order: &order, registry: &registry, sequences: None };
-    let built = build_within(&input, limits).unwrap();
+    let built = built_within(&sources, &order, limits);
     let segment = open(&built.bytes).unwrap();
     segment.verify().unwrap();
     assert_eq!(segment.facts(), &built.facts);
@@ -32,7 +28,9 @@ fn check(batches: &[Batch], limits: Limits) {
     // What was read is written again, and is the same file.
     let again: Vec<(u32, u32)> = (0..read.rows() as u32).map(|row| (0, row)).collect();
     let sequences = Some((built.facts.sequence_min, built.facts.sequence_max));
-    let input = Input { sources: &[&read], order: &again, registry: &registry, sequences };
+    let registry = Registry::default();
+    let input =
+        Input { sources: &[&read], order: &again, registry: &registry, sequences, rollup: None };
     let rebuilt = build_within(&input, limits).unwrap();
     let segment = open(&rebuilt.bytes).unwrap();
     segment.verify().unwrap();
@@ -87,9 +85,7 @@ fn any_range_is_that_part_of_the_whole() {
     let batches = shop(5000, 4);
     let sources: Vec<&Batch> = batches.iter().collect();
     let order = order(&sources);
-    let registry = Registry::default();
-    let input = Input { sources: &sources, order: &order, registry: &registry, sequences: None };
-    let built = build_within(&input, SMALL).unwrap();
+    let built = built_within(&sources, &order, SMALL);
     let segment = open(&built.bytes).unwrap();
     let all = segment.rows();
     let mut rolls = Rolls::new(5);
@@ -111,9 +107,7 @@ fn several_ranges_are_those_parts_of_the_whole() {
     let batches = shop(5000, 14);
     let sources: Vec<&Batch> = batches.iter().collect();
     let order = order(&sources);
-    let registry = Registry::default();
-    let input = Input { sources: &sources, order: &order, registry: &registry, sequences: None };
-    let segment = open(&build_within(&input, SMALL).unwrap().bytes).unwrap();
+    let segment = open(&built_within(&sources, &order, SMALL).bytes).unwrap();
     let mut rolls = Rolls::new(15);
     for _ in 0..40 {
         let mut ranges = Vec::new();
@@ -189,10 +183,7 @@ fn a_projection_is_that_part_of_the_whole() {
     for batches in [odd(3000, 2, 7), odd(200, 1, 8), shop(3000, 9)] {
         let sources: Vec<&Batch> = batches.iter().collect();
         let order = order(&sources);
-        let registry = Registry::default();
-        let input =
-            Input { sources: &sources, order: &order, registry: &registry, sequences: None };
-        let built = build_within(&input, SMALL).unwrap();
+        let built = built_within(&sources, &order, SMALL);
         let segment = open(&built.bytes).unwrap();
         let whole = segment.read(0..segment.rows(), &Projection::all()).unwrap();
         for _ in 0..40 {
@@ -266,7 +257,13 @@ fn rows_out_of_order_are_refused() {
     let good = order(&sources);
     let registry = Registry::default();
     let build_of = |order: &[(u32, u32)]| {
-        build(&Input { sources: &sources, order, registry: &registry, sequences: None })
+        build(&Input {
+            sources: &sources,
+            order,
+            registry: &registry,
+            sequences: None,
+            rollup: None,
+        })
     };
     assert!(build_of(&good).is_ok());
     assert!(build_of(&[]).is_err());
@@ -284,13 +281,19 @@ fn registered_columns_keep_their_names() {
     let batches = shop(500, 12);
     let sources: Vec<&Batch> = batches.iter().collect();
     let order = order(&sources);
-    let first = built(&sources, &order);
+    let first = built_within(&sources, &order, Limits::default());
     let names: Vec<&str> = first.columns.iter().map(|column| column.name.as_str()).collect();
     assert!(names.contains(&"span_http_method") && names.contains(&"span_ratio_double"));
     assert!(names.contains(&"span_http_status_code_int") && names.contains(&"span_cached_bool"));
     let mut registry = Registry::default();
     first.columns.iter().for_each(|column| registry.add(column).unwrap());
-    let input = Input { sources: &sources, order: &order, registry: &registry, sequences: None };
+    let input = Input {
+        sources: &sources,
+        order: &order,
+        registry: &registry,
+        sequences: None,
+        rollup: None,
+    };
     let second = build(&input).unwrap();
     assert!(second.columns.is_empty());
     assert_eq!(second.bytes, first.bytes);

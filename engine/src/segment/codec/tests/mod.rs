@@ -4,10 +4,11 @@ mod cases;
 mod damage;
 mod stock;
 
+use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use cases::{Random, cases, pages_of, read, resolved};
+use cases::{Case, Random, cases, pages_of, read, resolved};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
@@ -21,22 +22,30 @@ proptest! {
         prop_assert_eq!(encoded.entries, case.definition().len() as u64);
         prop_assert_eq!(encoded.nulls, encoded.entries - values.len() as u64);
         prop_assert!(definition.is_empty() || definition.len() as u64 == encoded.entries);
-        let (dictionary, pages) = pages_of(&encoded);
-        let ends = [ends.0, ends.1].map(|end| usize::from(end) % (rows + 1));
-        let mut scratch = Scratch::default();
-        for part in [0..rows, ends[0].min(ends[1])..ends[0].max(ends[1])] {
-            let leaf = case.leaf(encoded.compressed);
-            let (decoded, entries) =
-                read(&pages, dictionary.as_ref(), &leaf, part.clone(), &mut scratch).unwrap();
-            let got = (
-                decoded.definition.clone(),
-                decoded.repetition.clone(),
-                resolved(&decoded.values, &entries),
-            );
-            prop_assert_eq!(decoded.values.len(), got.2.len());
-            prop_assert_eq!(got, case.expected(part));
-        }
+        check(&case, &pages_of(&encoded), encoded.compressed, ends)?;
     }
+}
+
+/// All rows, and those between the ends, come out as the case has them.
+fn check(
+    case: &Case,
+    (dictionary, pages): &(Option<Bytes>, Vec<(Bytes, usize)>),
+    compressed: bool,
+    ends: (u16, u16),
+) -> Result<(), TestCaseError> {
+    let rows = case.shape.len();
+    let ends = [ends.0, ends.1].map(|end| usize::from(end) % (rows + 1));
+    let leaf = case.leaf(compressed);
+    let mut scratch = Scratch::default();
+    for part in [0..rows, ends[0].min(ends[1])..ends[0].max(ends[1])] {
+        let (decoded, entries) =
+            read(pages, dictionary.as_ref(), &leaf, part.clone(), &mut scratch).unwrap();
+        let values = resolved(&decoded.values, &entries);
+        prop_assert_eq!(decoded.values.len(), values.len());
+        let got = (decoded.definition, decoded.repetition, values);
+        prop_assert_eq!(got, case.expected(part));
+    }
+    Ok(())
 }
 
 #[test]

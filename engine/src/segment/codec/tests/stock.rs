@@ -14,7 +14,8 @@ use parquet::schema::parser::parse_message_type;
 use proptest::prelude::*;
 
 use super::super::*;
-use super::cases::{Case, Form, cases, read, resolved, sample};
+use super::cases::{Case, Form, cases, resolved, sample};
+use super::check;
 
 /// A file with the chunk as its only column.
 fn file_of(case: &Case, encoded: &Encoded) -> Bytes {
@@ -144,22 +145,9 @@ proptest! {
 
     #[test]
     fn what_the_parquet_crate_writes_is_read(case in cases(30), ends in any::<(u16, u16)>()) {
-        let (dictionary, pages) = stock_pages(&case);
-        let rows = case.shape.len();
-        prop_assert_eq!(pages.iter().map(|page| page.1).sum::<usize>(), rows);
-        let ends = [ends.0, ends.1].map(|end| usize::from(end) % (rows + 1));
-        let leaf = case.leaf(case.packing != Packing::None);
-        let mut scratch = Scratch::default();
-        for part in [0..rows, ends[0].min(ends[1])..ends[0].max(ends[1])] {
-            let (decoded, entries) =
-                read(&pages, dictionary.as_ref(), &leaf, part.clone(), &mut scratch).unwrap();
-            let got = (
-                decoded.definition.clone(),
-                decoded.repetition.clone(),
-                resolved(&decoded.values, &entries),
-            );
-            prop_assert_eq!(got, case.expected(part));
-        }
+        let written = stock_pages(&case);
+        prop_assert_eq!(written.1.iter().map(|page| page.1).sum::<usize>(), case.shape.len());
+        check(&case, &written, case.packing != Packing::None, ends)?;
     }
 }
 

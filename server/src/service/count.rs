@@ -5,7 +5,7 @@
 const PATH: [u64; 3] = [1, 2, 2];
 
 /// Spans in an encoded `ExportTraceServiceRequest`.
-pub fn count_spans(otlp: &[u8]) -> u64 {
+pub(super) fn count_spans(otlp: &[u8]) -> u64 {
     count(otlp, &PATH)
 }
 

@@ -2,6 +2,8 @@
 //! segment out, in segment order, without copies that are stored already. The doing (build, publish, commit,
 //! swap, trim) stands once, in [`crate::store::sealer`].
 
+pub(crate) mod rollup;
+
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
