@@ -15,8 +15,12 @@ pub(crate) const INGEST_CELLS_MAX: usize = 4_000_000;
 /// Bytes one group commit gathers at most, so that one sync never waits for gigabytes.
 pub(crate) const GROUP_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// Bytes at which the log turns to the next file.
+/// Bytes at which the log turns to the next file, where nothing else is asked for.
 pub(crate) const LOG_FILE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Bytes of catalog edits before a new checkpoint is worth writing, where nothing else is asked
+/// for.
+pub(crate) const CATALOG_EDIT_BYTES: u64 = 64 * 1024;
 
 /// Free log files kept for recycling; more are removed.
 pub(crate) const FREE_LOG_FILES_MAX: usize = 2;

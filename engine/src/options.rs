@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::events::{Deaf, Observer};
+use crate::limits::{CATALOG_EDIT_BYTES, LOG_FILE_BYTES};
 
 /// How a store behaves. `Options::default()` is right for most embedders.
 #[derive(Debug, Clone)]
@@ -19,6 +20,15 @@ pub struct Options {
     pub seal_idle: u64,
     /// Log bytes at which the tenancy that holds the log is sealed, default 1 GiB.
     pub wal_bytes_max: u64,
+    /// Log bytes at which the log turns to its next file, default 64 MiB.
+    pub log_file_bytes: u64,
+    /// Bytes of edits after which the catalog moves to a new file that begins with its state,
+    /// default 64 KiB; a state larger than that is written anew when the edits have its size.
+    pub catalog_edit_bytes: u64,
+    /// Whether a thread of the store's own looks ten times a second which heads are due, default
+    /// true. Without it [`crate::Store::seal_due`] looks when it is called: for those who choose
+    /// the moment themselves, simulations among them.
+    pub seal_by_itself: bool,
     /// Nanoseconds `Store::open` waits for another process to release the directory, default 0.
     pub lock_timeout: u64,
     /// Who hears of events, default nobody.
@@ -34,6 +44,9 @@ impl Default for Options {
             seal_age: 600 * SECOND,
             seal_idle: 30 * SECOND,
             wal_bytes_max: 1024 * 1024 * 1024,
+            log_file_bytes: LOG_FILE_BYTES,
+            catalog_edit_bytes: CATALOG_EDIT_BYTES,
+            seal_by_itself: true,
             lock_timeout: 0,
             observer: Arc::new(Deaf),
         }

@@ -4,4 +4,5 @@ pub mod e2e;
 pub mod model;
 pub mod mounts;
 pub mod server;
+pub mod sim;
 pub mod syscalls;

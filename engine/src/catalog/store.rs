@@ -2,7 +2,9 @@
 //! `<crc32c of the JSON, 8 hex digits> <JSON>`. The first line is a checkpoint (the whole state),
 //! each further line one edit; a commit is one appended, synced line. When the edits outgrow the
 //! checkpoint a new file is published and the old one removed. A tired person can read it with
-//! `less`. A torn last line was never committed and is cut; damage anywhere else is an error.
+//! `less`. A torn last line was never committed and is cut; damage anywhere else is an error. A
+//! last line that is whole may have been read from the kernel's memory alone: it is written again
+//! and synced before it is trusted.
 
 use std::sync::Arc;
 
@@ -14,11 +16,10 @@ use super::epoch::Epoch;
 use super::state::CatalogState;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::CATALOG;
+use crate::limits::CATALOG_EDIT_BYTES;
 use crate::world::{Files, LogFile, is_full};
 
 const DIRECTORY: &str = "catalog";
-/// Bytes of edits before a new checkpoint is worth writing.
-const EDIT_BYTES_MAX: u64 = 64 * 1024;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -54,8 +55,10 @@ pub(crate) struct CatalogStore {
     log: Box<dyn LogFile>,
     length: u64,
     checkpoint_length: u64,
-    /// Set while a commit is under way: left early, the catalog's end is unknown and nothing more
-    /// is committed.
+    /// Bytes of edits before a new checkpoint is worth writing.
+    edit_bytes: u64,
+    /// Set while a commit is under way: left early, what the next start reads is unknown and
+    /// nothing more is committed.
     armed: bool,
 }
 
@@ -123,14 +126,24 @@ impl CatalogStore {
 
     fn create(files: Arc<dyn Files>, epoch: Epoch, state: CatalogState) -> Result<Self> {
         let (name, length) = write_checkpoint(&*files, &state)?;
-        let log = files.open_log(&name).map_err(|e| Error::io("opening", &name, e))?;
+        let log = open_log(&*files, &name)?;
         let state = Arc::new(state);
-        Ok(Self { files, epoch, state, name, log, length, checkpoint_length: length, armed: false })
+        Ok(Self {
+            files,
+            epoch,
+            state,
+            name,
+            log,
+            length,
+            checkpoint_length: length,
+            edit_bytes: CATALOG_EDIT_BYTES,
+            armed: false,
+        })
     }
 
     fn load(files: Arc<dyn Files>, epoch: Epoch, name: String) -> Result<Self> {
         let io = |what: &str, e| Error::io(what, &name, e);
-        let mut log = files.open_log(&name).map_err(|e| io("opening", e))?;
+        let mut log = open_log(&*files, &name)?;
         let length = log.len().map_err(|e| io("measuring", e))?;
         let bytes = log
             .read_at(0, usize::try_from(length).unwrap_or(usize::MAX))
@@ -138,8 +151,13 @@ impl CatalogStore {
         let loaded = parse(&bytes, &name)?;
         if loaded.good < bytes.len() {
             log.truncate(loaded.good as u64).map_err(|e| io("cutting the torn end of", e))?;
-            log.sync().map_err(|e| io("syncing", e))?;
         }
+        // A checkpoint was durable before it had its name; an edit is what a dead process may
+        // have written and not synced.
+        if let Some(edit) = bytes.get(loaded.last..loaded.good).filter(|_| loaded.last > 0) {
+            log.write_at(loaded.last as u64, edit).map_err(|e| io("writing again", e))?;
+        }
+        log.sync().map_err(|e| io("syncing", e))?;
         Ok(Self {
             files,
             epoch,
@@ -148,8 +166,14 @@ impl CatalogStore {
             checkpoint_length: loaded.checkpoint as u64,
             name,
             log,
+            edit_bytes: CATALOG_EDIT_BYTES,
             armed: false,
         })
+    }
+
+    /// The same with checkpoints after so many bytes of edits.
+    pub(crate) fn with_edit_bytes(self, edit_bytes: u64) -> Self {
+        Self { edit_bytes, ..self }
     }
 
     /// The current state.
@@ -186,46 +210,68 @@ impl CatalogStore {
         at: u64,
         changes: Vec<Change>,
     ) -> Result<Arc<CatalogState>> {
-        if self.armed {
-            return Err(Error::new(
-                ErrorKind::Unavailable,
-                format!("{} could not be written earlier; restart to recover", self.name),
-            ));
-        }
+        self.check()?;
         self.check_epoch()?;
         let edit = Edit { version: expected + 1, at, changes };
         let next = Arc::new(self.state.apply(&edit)?);
         let line = line(&edit)?;
         self.armed = true;
-        if let Err(e) = self.log.write_at(self.length, &line) {
-            let mut undo = || self.log.truncate(self.length).and_then(|()| self.log.sync());
-            self.armed = !is_full(&e) || undo().is_err();
-            return Err(Error::io("writing the catalog", &self.name, e));
+        if let Err(error) = self.log.write_at(self.length, &line) {
+            // A full disk takes no more, but it lets go of what it took.
+            if is_full(&error) {
+                let undone = self.log.truncate(self.length).and_then(|()| self.log.sync());
+                self.armed = undone.is_err();
+            }
+            return Err(Error::io("writing the catalog", &self.name, error));
         }
-        self.log.sync().map_err(|e| Error::io("syncing the catalog", &self.name, e))?;
+        self.log.sync().map_err(|e| Error::io("writing the catalog", &self.name, e))?;
         self.armed = false;
         self.length += line.len() as u64;
         self.state = Arc::clone(&next);
-        if self.length - self.checkpoint_length > EDIT_BYTES_MAX.max(self.checkpoint_length) {
+        if self.length - self.checkpoint_length > self.edit_bytes.max(self.checkpoint_length) {
             self.checkpoint();
         }
         Ok(next)
     }
 
-    /// Moves to a new file that begins with the present state. The edits are durable already, so
-    /// a failure here loses nothing; it is tried again at a later commit. But once the new file
-    /// has its name, nothing may go into the old one.
-    fn checkpoint(&mut self) {
-        let Ok((name, length)) = write_checkpoint(&*self.files, &self.state) else { return };
-        let Ok(log) = self.files.open_log(&name) else {
-            self.armed = true;
-            return;
-        };
-        let old = std::mem::replace(&mut self.name, name);
-        self.log = log;
-        (self.length, self.checkpoint_length) = (length, length);
-        drop(self.files.remove(&old));
+    /// Whether anything can be committed.
+    ///
+    /// # Errors
+    /// `Unavailable` once what the next start reads is unknown.
+    pub(crate) fn check(&self) -> Result<()> {
+        match self.armed {
+            false => Ok(()),
+            true => Err(Error::new(
+                ErrorKind::Unavailable,
+                format!("{} could not be written earlier; restart to recover", self.name),
+            )),
+        }
     }
+
+    /// Moves to a new file that begins with the present state. The edits are durable already, so
+    /// a failure here loses nothing; it is tried again at a later commit. But what was begun must
+    /// be gone: a start reads the newest file alone, and would miss what the old one gets.
+    fn checkpoint(&mut self) {
+        let moved = write_checkpoint(&*self.files, &self.state)
+            .and_then(|(name, length)| Ok((open_log(&*self.files, &name)?, name, length)));
+        match moved {
+            Ok((log, name, length)) => {
+                let old = std::mem::replace(&mut self.name, name);
+                self.log = log;
+                (self.length, self.checkpoint_length) = (length, length);
+                // One that stays behind is removed at the next start.
+                drop(self.files.remove(&old));
+            }
+            Err(_) => {
+                let begun = file_name(self.state.version);
+                self.armed = self.files.remove(&begun).is_err();
+            }
+        }
+    }
+}
+
+fn open_log(files: &dyn Files, name: &str) -> Result<Box<dyn LogFile>> {
+    files.open_log(name).map_err(|e| Error::io("opening", name, e))
 }
 
 fn write_checkpoint(files: &dyn Files, state: &CatalogState) -> Result<(String, u64)> {
@@ -240,9 +286,19 @@ fn write_checkpoint(files: &dyn Files, state: &CatalogState) -> Result<(String, 
     Ok((name, line.len() as u64))
 }
 
+/// True for a last line whose write was cut short: its end is missing, or sectors of it, which
+/// read as zeros. Any other that does not verify was whole once, and trusted.
+fn is_torn(line: &[u8]) -> bool {
+    let zeros = line.iter().filter(|&&byte| byte == 0).count();
+    // One zero alone may be a flipped bit, but not where a sector's last byte begins the line.
+    !line.ends_with(b"\n") || line.first() == Some(&0) || zeros > 1
+}
+
 struct Loaded {
     state: CatalogState,
-    /// Bytes up to the end of the last good line.
+    /// Where the last good line begins.
+    last: usize,
+    /// Bytes up to its end.
     good: usize,
     /// Bytes of the first line.
     checkpoint: usize,
@@ -263,7 +319,7 @@ fn parse(bytes: &[u8], name: &str) -> Result<Loaded> {
         let Some(json) = json else {
             match loaded {
                 // The last line was being written when the lights went out.
-                Some(loaded) if number == lines.len() => return Ok(loaded),
+                Some(loaded) if number == lines.len() && is_torn(raw) => return Ok(loaded),
                 _ => return Err(damaged(number)),
             }
         };
@@ -280,12 +336,12 @@ fn parse(bytes: &[u8], name: &str) -> Result<Loaded> {
                         ),
                     ));
                 }
-                Loaded { state: checkpoint.state, good: raw.len(), checkpoint: raw.len() }
+                Loaded { state: checkpoint.state, last: 0, good: raw.len(), checkpoint: raw.len() }
             }
             Some(loaded) => {
                 let edit: Edit = record(json, name, number)?;
                 let state = loaded.state.apply(&edit).map_err(|_| damaged(number))?;
-                Loaded { state, good: loaded.good + raw.len(), ..loaded }
+                Loaded { state, last: loaded.good, good: loaded.good + raw.len(), ..loaded }
             }
         });
     }

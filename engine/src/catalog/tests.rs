@@ -91,6 +91,36 @@ fn a_torn_last_line_was_never_committed() {
     }
 }
 
+/// The last line was committed and its bits have rotted: the log may be gone on its word.
+#[test]
+fn a_damaged_last_line_is_no_torn_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = open(directory.path()).unwrap();
+    add_first(&mut store).unwrap();
+    let last = store.bytes() as usize;
+    drop(store);
+    let path = only_file(directory.path());
+    let whole = std::fs::read(&path).unwrap();
+    let start = whole.iter().position(|&b| b == b'\n').unwrap() + 1;
+    for bit in start * 8..(last - 1) * 8 {
+        let mut bytes = whole.clone();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        std::fs::write(&path, &bytes).unwrap();
+        match open(directory.path()) {
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Corrupted, "bit {bit}: {error}"),
+            // A checksum's digit in upper case is the same digit.
+            Ok(store) => assert_eq!(store.state().version, 1, "bit {bit}"),
+        }
+    }
+    // A sector that a power cut lost reads as zeros, whatever of the line stands behind it.
+    for (from, to) in [(start, start + 1), (start, last - 5), (start + 7, last - 1)] {
+        let mut bytes = whole.clone();
+        bytes[from..to].fill(0);
+        std::fs::write(&path, &bytes).unwrap();
+        assert_eq!(open(directory.path()).unwrap().state().version, 0, "{from}..{to}");
+    }
+}
+
 #[test]
 fn damage_in_the_middle_is_an_error_that_names_the_line() {
     let directory = tempfile::tempdir().unwrap();

@@ -42,8 +42,8 @@ impl Pending {
 /// What the log's thread is told.
 pub(super) enum Commit {
     Export(Box<Pending>),
-    /// Frames below this sequence are sealed.
-    Trim(u64),
+    /// Frames below this sequence are sealed; answered when they are let go.
+    Trim(u64, SyncSender<()>),
     /// Answered when everything queued before is.
     Barrier(SyncSender<Result<()>>),
     Stop,
@@ -55,7 +55,11 @@ pub(super) fn run(shared: &Shared, mut log: LogWriter, queue: &Receiver<Commit>)
     while let Some(message) = next.take() {
         match message {
             Commit::Stop => return,
-            Commit::Trim(log_start) => log.trim(log_start),
+            Commit::Trim(log_start, done) => {
+                log.trim(log_start);
+                shared.wal_bytes.store(log.live_bytes(), Ordering::Release);
+                let _ = done.send(());
+            }
             Commit::Barrier(reply) => drop(reply.send(Ok(()))),
             Commit::Export(first) => {
                 let mut bytes = first.payload.len();

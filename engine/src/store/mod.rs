@@ -351,11 +351,18 @@ impl Store {
     /// # Errors
     /// As [`Store::flush`].
     pub fn settle(&self) -> Result<()> {
-        self.flush()?;
-        // The log's thread has the trim in its queue when the seal is answered.
-        let (reply, answer) = mpsc::sync_channel(1);
-        self.owner.commits.send(Commit::Barrier(reply)).map_err(|_| closed())?;
-        answer.recv().unwrap_or_else(|_| Err(closed()))
+        // A seal is answered when the log has let go.
+        self.flush()
+    }
+
+    /// Seals the heads that are due, as the store's own thread does all the time unless
+    /// [`Options::seal_by_itself`] forbids it; returns when they are sealed. A seal that fails is
+    /// an [`Event::SealFailed`] and is tried again later.
+    ///
+    /// # Errors
+    /// `Unavailable` where the store closes.
+    pub fn seal_due(&self) -> Result<()> {
+        self.ask(Task::Due)
     }
 
     /// The segments of this moment's catalog.

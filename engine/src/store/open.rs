@@ -46,7 +46,8 @@ pub(super) fn open(world: &World, options: &Options) -> Result<Opened> {
     remove_drafts(&**files)?;
     let mut dice = Dice::new(world.seed);
     let fresh = || CatalogState::new(format!("w{:08x}", dice.roll() as u32), WIDTH_DEFAULT);
-    let catalog = CatalogStore::open(Arc::clone(files), fresh)?;
+    let catalog =
+        CatalogStore::open(Arc::clone(files), fresh)?.with_edit_bytes(options.catalog_edit_bytes);
     let known = Arc::clone(catalog.state());
     let cache = Arc::new(DictionaryCache::new(cache_bytes(options)));
     let segments = known
@@ -90,7 +91,8 @@ fn replay(
     let torn_bytes = recovered.torn_bytes;
     let sequence = recovered.last_sequence.max(own.highest());
     let log_dice = Dice::new(dice.roll());
-    let mut log = LogWriter::new(Arc::clone(&world.files), log_dice, recovered, own.highest());
+    let mut log = LogWriter::new(Arc::clone(&world.files), log_dice, recovered, own.highest())
+        .with_file_bytes(options.log_file_bytes);
     log.trim(head.oldest_sequence().unwrap_or(sequence + 1));
     let took = world.clock.monotonic().saturating_sub(began);
     observer.observe(&Event::Recovered { batches, spans, torn_bytes, took });

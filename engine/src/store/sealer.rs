@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
 use super::Shared;
@@ -36,6 +36,8 @@ const LOOK_EVERY: u64 = 1_000_000_000;
 pub(super) enum Task {
     Flush(SyncSender<Result<()>>),
     Purge(SyncSender<Result<()>>),
+    /// Seal what is due.
+    Due(SyncSender<Result<()>>),
     /// Seal everything, once more.
     Shutdown(SyncSender<Result<()>>),
     Stop,
@@ -75,10 +77,19 @@ impl<'a> Sealer<'a> {
     /// The thread's body.
     pub(super) fn run(mut self, tasks: &Receiver<Task>) {
         loop {
-            match tasks.recv_timeout(TICK) {
+            let next = match self.shared.options.seal_by_itself {
+                true => tasks.recv_timeout(TICK),
+                false => tasks.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match next {
                 Ok(Task::Flush(reply)) => drop(reply.send(self.seal_all(Reason::Flush))),
                 Ok(Task::Shutdown(reply)) => drop(reply.send(self.seal_all(Reason::Shutdown))),
                 Ok(Task::Purge(reply)) => drop(reply.send(self.purge())),
+                Ok(Task::Due(reply)) => {
+                    self.look_after();
+                    self.seal_due();
+                    drop(reply.send(Ok(())));
+                }
                 Ok(Task::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {
                     self.look_after();
@@ -137,6 +148,8 @@ impl<'a> Sealer<'a> {
 
     /// Seals everything of a tenancy up to the present end of the log.
     fn seal(&mut self, tenancy: &Tenancy, reason: Reason) -> Result<()> {
+        // What cannot be committed is not worth writing.
+        self.catalog.check()?;
         // What follows would be in vain.
         self.catalog.check_epoch().inspect_err(|error| self.lost(error))?;
         let began = self.shared.world.clock.monotonic();
@@ -155,9 +168,15 @@ impl<'a> Sealer<'a> {
         }
         drop(chunks);
         drop(state);
-        let entries = &written.entries;
+        let entries = written.entries.clone();
         let (segments, bytes) = (entries.len() as u64, entries.iter().map(|e| e.facts.bytes).sum());
-        self.adopt(tenancy, through, written)?;
+        if let Err(error) = self.adopt(tenancy, through, written) {
+            // Where the edit's fate is unknown, the next start may find it done.
+            if self.catalog.check().is_ok() {
+                self.discard(&entries);
+            }
+            return Err(error);
+        }
         self.shared.options.observer.observe(&Event::Sealed {
             tenancy: tenancy.to_string(),
             reason: reason.word(),
@@ -267,17 +286,32 @@ impl<'a> Sealer<'a> {
         });
         self.shared.duplicate_spans.fetch_add(written.duplicates, Ordering::AcqRel);
         self.shared.head_bytes.store(view.head.bytes(), Ordering::Release);
-        drop(self.commits.send(Commit::Trim(log_start)));
+        self.trim(log_start);
         Ok(())
+    }
+
+    /// The log lets go of what is sealed or purged; when this returns, it has. Nothing is lost
+    /// where its thread is gone: the next start trims.
+    fn trim(&self, log_start: u64) {
+        let (done, trimmed) = mpsc::sync_channel(1);
+        if self.commits.send(Commit::Trim(log_start, done)).is_ok() {
+            let _ = trimmed.recv();
+        }
     }
 
     fn commit(&mut self, changes: Vec<Change>) -> Result<Arc<CatalogState>> {
         let expected = self.catalog.state().version;
         self.reserve.give_up_if_short();
         let committed = self.catalog.commit(expected, self.shared.world.clock.now(), changes);
-        let state = committed.inspect_err(|error| self.lost(error))?;
         self.shared.catalog_bytes.store(self.catalog.bytes(), Ordering::Release);
-        Ok(state)
+        if let Err(error) = &committed {
+            self.lost(error);
+        }
+        // A commit may succeed and be the last.
+        if let Err(unknown) = self.catalog.check() {
+            self.shared.close_gate(unknown.to_string());
+        }
+        committed
     }
 
     /// Drops every segment and everything of the head up to the present end of the log.
@@ -301,7 +335,7 @@ impl<'a> Sealer<'a> {
         // The files go with their last reader, which may be `current`.
         current.catalog.all().for_each(|segment| segment.doom());
         self.shared.head_bytes.store(view.head.bytes(), Ordering::Release);
-        drop(self.commits.send(Commit::Trim(sequence + 1)));
+        self.trim(sequence + 1);
         Ok(())
     }
 }

@@ -2,6 +2,10 @@
 //! frame's `synced_through` is damaged acknowledged data: it is quarantined, named, and reading
 //! goes on. Any other bad frame is the torn tail, never acknowledged: the log is cut there, what
 //! follows is dropped, and the cut is synced before the first append.
+//!
+//! What is read is shown, so it must be durable first. Everything below the last group is, by that
+//! group's `synced_through`; the last group itself may be in the kernel's memory alone, and after
+//! a failed sync even be taken for written there: it is written again and synced.
 
 use bytes::Bytes;
 
@@ -63,7 +67,8 @@ pub(crate) fn recover(
 ) -> Result<Recovered> {
     let mut out = Recovered::default();
     let (sources, bytes_total) = sources(files, observer, mode, &mut out)?;
-    let mut scan = Scan { files, observer, mode, log_start, last_sequence: None, visit };
+    let mut scan =
+        Scan { files, observer, mode, log_start, last_sequence: None, last_group: None, visit };
     scan.beginning(sources.first())?;
     let (mut cut, mut bytes_done) = (false, 0);
     for (index, source) in sources.iter().enumerate() {
@@ -78,10 +83,12 @@ pub(crate) fn recover(
             continue;
         }
         let bytes = read_all(&*log, &name)?;
-        let end = scan.file(source, &bytes, sources.get(index + 1..).unwrap_or_default())?;
-        if let Some(end) = end {
+        let torn = scan.file(source, &bytes, sources.get(index + 1..).unwrap_or_default())?;
+        let end = torn.as_ref().map(|torn| torn.at);
+        if let Some(Torn { at: end, behind }) = torn {
             cut = true;
-            out.torn_bytes += frame::stated_length(&bytes, end, scan.expected(source));
+            let stated = frame::stated_length(&bytes, end, scan.expected(source));
+            out.torn_bytes += stated.max(behind.end.saturating_sub(end) as u64);
             if mode == Mode::Repair {
                 log.truncate(end as u64).map_err(|e| Error::io("cutting", &name, e))?;
                 log.sync().map_err(|e| Error::io("syncing", &name, e))?;
@@ -98,6 +105,9 @@ pub(crate) fn recover(
         }
     }
     out.last_sequence = scan.last_sequence.unwrap_or(0);
+    if mode == Mode::Repair {
+        scan.write_last_group_again()?;
+    }
     Ok(out)
 }
 
@@ -150,6 +160,8 @@ struct Scan<'a> {
     mode: Mode,
     log_start: u64,
     last_sequence: Option<u64>,
+    /// The last group read: its slot, where it begins and its bytes.
+    last_group: Option<(u32, usize, Bytes)>,
     visit: &'a mut dyn FnMut(Frame) -> Result<()>,
 }
 
@@ -170,7 +182,7 @@ impl Scan<'_> {
     }
 
     /// Reads one file's frames. Returns where the log is to be cut, if it is.
-    fn file(&mut self, source: &Source, bytes: &Bytes, later: &[Source]) -> Result<Option<usize>> {
+    fn file(&mut self, source: &Source, bytes: &Bytes, later: &[Source]) -> Result<Option<Torn>> {
         let salt = source.header.salt;
         let next_first = later.first().map(|s| s.header.first_sequence);
         let mut at = FRAMES_AT;
@@ -179,18 +191,24 @@ impl Scan<'_> {
             let frame = frame::decode(bytes, at, salt)?;
             if let Some(frame) = frame.filter(|f| f.head.sequence == expected) {
                 self.last_sequence = Some(expected);
-                at += frame.length;
+                let end = at + frame.length;
+                let begins = frame.head.synced_through + 1 == expected;
+                let group = self.last_group.as_ref().filter(|(slot, ..)| *slot == source.slot);
+                let from = group.map_or(at, |(_, from, _)| if begins { at } else { *from });
+                self.last_group =
+                    Some((source.slot, from, bytes.slice(from..end.min(bytes.len()))));
+                at = end;
                 (self.visit)(frame)?;
                 continue;
             }
             if next_first == Some(expected) {
                 return Ok(None);
             }
-            let acknowledged =
-                synced_within(bytes, at, salt)?.max(synced_through_of(self.files, later)?);
+            let behind = behind(bytes, at, salt)?;
+            let acknowledged = behind.synced_through.max(synced_through_of(self.files, later)?);
             // Frames that follow the seal of everything before them are missed by nobody.
             if acknowledged < expected && next_first.is_none_or(|first| first > self.log_start) {
-                return Ok(Some(at));
+                return Ok(Some(Torn { at, behind }));
             }
             let found = next_frame(bytes, at, salt, expected)?;
             let resume = found.map(|(_, sequence)| sequence).or(next_first);
@@ -205,6 +223,17 @@ impl Scan<'_> {
                 None => return Ok(None),
             }
         }
+    }
+
+    /// Makes durable what no later frame vouches for. The bytes are those that stand there, so a
+    /// crash in between changes none of them.
+    fn write_last_group_again(&self) -> Result<()> {
+        let Some((slot, from, bytes)) = &self.last_group else { return Ok(()) };
+        let name = file_name(*slot);
+        let mut log = open(self.files, &name)?;
+        log.write_at(*from as u64, bytes)
+            .and_then(|()| log.sync())
+            .map_err(|e| Error::io("writing the last frames again of", &name, e))
     }
 
     /// Sets damaged bytes aside and names them.
@@ -237,23 +266,39 @@ fn next_frame(
     Ok(None)
 }
 
-/// The highest `synced_through` any intact frame at or after `from` states.
-fn synced_within(bytes: &Bytes, from: usize, salt: u64) -> Result<u64> {
-    let mut highest = 0;
+/// Where a log is to be cut.
+struct Torn {
+    at: usize,
+    behind: Behind,
+}
+
+/// What intact frames behind a bad one say.
+#[derive(Default)]
+struct Behind {
+    /// The highest of theirs.
+    synced_through: u64,
+    /// Where the last of them ends.
+    end: usize,
+}
+
+/// Looks at every intact frame at or after `from`.
+fn behind(bytes: &Bytes, from: usize, salt: u64) -> Result<Behind> {
+    let mut out = Behind::default();
     let mut at = from;
     while at < bytes.len() {
         match frame::looks_like_one(&bytes[at..]) {
             true => match frame::decode(bytes, at, salt)? {
                 Some(found) => {
-                    highest = highest.max(found.head.synced_through);
+                    out.synced_through = out.synced_through.max(found.head.synced_through);
                     at += found.length;
+                    out.end = at;
                 }
                 None => at += frame::ALIGNMENT,
             },
             false => at += frame::ALIGNMENT,
         }
     }
-    Ok(highest)
+    Ok(out)
 }
 
 fn synced_through_of(files: &dyn Files, later: &[Source]) -> Result<u64> {
@@ -261,7 +306,7 @@ fn synced_through_of(files: &dyn Files, later: &[Source]) -> Result<u64> {
     for source in later {
         let name = file_name(source.slot);
         let bytes = read_all(&*open(files, &name)?, &name)?;
-        highest = highest.max(synced_within(&bytes, FRAMES_AT, source.header.salt)?);
+        highest = highest.max(behind(&bytes, FRAMES_AT, source.header.salt)?.synced_through);
     }
     Ok(highest)
 }

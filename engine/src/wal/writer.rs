@@ -1,5 +1,5 @@
 //! The log's writing end, owned by one thread. A group of frames goes in with one write and one
-//! sync; files are turned at 64 MiB and recycled, oldest first, because overwriting written
+//! sync; files are turned when they are full and recycled, oldest first, because overwriting written
 //! blocks halves the cost of `fdatasync`. After a failed sync nothing more is written: what the
 //! disk holds is then unknown.
 
@@ -51,6 +51,8 @@ pub(crate) struct LogWriter {
     next_slot: u32,
     generation: u64,
     next_sequence: u64,
+    /// Bytes at which a file is full.
+    file_bytes: u64,
 }
 
 impl LogWriter {
@@ -71,13 +73,19 @@ impl LogWriter {
             next_sequence: recovered.last_sequence.max(sealed) + 1,
             kept: recovered.kept.into(),
             free: recovered.free.into(),
+            file_bytes: LOG_FILE_BYTES,
         }
+    }
+
+    /// The same with files of another size.
+    pub(crate) fn with_file_bytes(self, file_bytes: u64) -> Self {
+        Self { file_bytes, ..self }
     }
 
     /// Writes a group and syncs it. Returns the first frame's sequence; the others follow it.
     pub(crate) fn commit(&mut self, arrival: u64, group: &[Entry<'_>]) -> Result<u64, Failure> {
         let first = self.next_sequence;
-        if self.current.as_ref().is_none_or(|c| c.at >= LOG_FILE_BYTES) {
+        if self.current.as_ref().is_none_or(|c| c.at >= self.file_bytes) {
             self.turn()?;
         }
         let Some(current) = &mut self.current else {

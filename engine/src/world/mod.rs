@@ -5,6 +5,8 @@
 //! and its contents never change but for two kinds of file opened with [`Files::open_log`]: log
 //! files, overwritten in place by the log, and the catalog's one file, appended to by the catalog.
 
+mod directory;
+mod disk;
 mod os;
 
 use std::fmt;
@@ -14,7 +16,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-pub use os::{OsFiles, SystemClock};
+pub use directory::DiskFiles;
+pub use disk::{Access, Disk, DiskFile, Kind};
+pub use os::{OsDisk, OsFiles, SystemClock};
 
 /// Files below the data directory.
 pub trait Files: fmt::Debug + Send + Sync + 'static {
@@ -44,7 +48,7 @@ pub trait Files: fmt::Debug + Send + Sync + 'static {
     /// The system's.
     fn list(&self, directory: &str) -> io::Result<Vec<String>>;
 
-    /// Removes a file; succeeds where it is already gone.
+    /// Removes a file, durably; succeeds where it is already gone.
     ///
     /// # Errors
     /// The system's.
@@ -69,7 +73,7 @@ pub trait NewFile: fmt::Debug + Send {
     /// [`io::ErrorKind::AlreadyExists`] where the name is taken.
     ///
     /// # Errors
-    /// The system's.
+    /// The system's. The name may stand there then.
     fn publish(self: Box<Self>) -> io::Result<()>;
 }
 

@@ -141,7 +141,7 @@ fn invent_step(dice: &mut Dice, mode: Mode, universe: &mut Universe, sent: &[Nod
 }
 
 /// The batch without some of its spans.
-fn part_of(batch: &Node, dice: &mut Dice) -> Node {
+pub fn part_of(batch: &Node, dice: &mut Dice) -> Node {
     let mut part = batch.clone();
     for resource in children(&mut part, 1) {
         for scope in children(resource, 2) {

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::wire::{Malformed, Node, TRACES, decode};
+use super::wire::{Item, Malformed, Node, TRACES, decode};
 
 /// A span in its place: with its `ResourceSpans` and `ScopeSpans`, each without its children.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -101,24 +101,32 @@ impl Placed {
 /// # Errors
 /// Where the bytes are no such message.
 pub fn placed(bytes: &[u8]) -> Result<Vec<Placed>, Malformed> {
-    let tree = decode(bytes, &TRACES)?;
+    let mut tree = decode(bytes, &TRACES)?;
     let mut out = Vec::new();
-    for resource_spans in tree.nodes(1) {
-        let mut resource = resource_spans.clone();
-        resource.fields.remove(&2);
+    for mut resource in take_nodes(&mut tree, 1) {
+        let scopes = take_nodes(&mut resource, 2);
         let resource = Arc::new(resource);
-        for scope_spans in resource_spans.nodes(2) {
-            let mut scope = scope_spans.clone();
-            scope.fields.remove(&2);
+        for mut scope in scopes {
+            let spans = take_nodes(&mut scope, 2);
             let scope = Arc::new(scope);
-            out.extend(scope_spans.nodes(2).map(|span| Placed {
-                span: span.clone(),
+            out.extend(spans.into_iter().map(|span| Placed {
+                span,
                 resource: resource.clone(),
                 scope: scope.clone(),
             }));
         }
     }
     Ok(out)
+}
+
+/// The messages of a field, taken out of their parent.
+fn take_nodes(parent: &mut Node, field: u32) -> Vec<Node> {
+    let items = parent.fields.remove(&field).unwrap_or_default();
+    let node = |item| match item {
+        Item::Node(node) => Some(node),
+        _ => None,
+    };
+    items.into_iter().filter_map(node).collect()
 }
 
 /// Counts copies.
@@ -149,11 +157,17 @@ impl Model {
         let (good, bad): (Vec<_>, Vec<_>) =
             placed(bytes)?.into_iter().partition(|p| acceptable(&p.span));
         let outcome = Outcome { accepted: good.len() as u64, rejected: bad.len() as u64 };
-        for (span, copies) in multiset(good) {
-            let held = self.traces.entry(span.trace_id()).or_default().entry(span).or_default();
-            *held = (*held).max(copies);
-        }
+        self.take(&multiset(good));
         Ok(outcome)
+    }
+
+    /// Takes the accepted spans of one Export: of equal spans the most copies of any one count.
+    pub fn take(&mut self, spans: &Multiset) {
+        for (span, copies) in spans {
+            let held = self.traces.entry(span.trace_id()).or_default();
+            let held = held.entry(span.clone()).or_default();
+            *held = (*held).max(*copies);
+        }
     }
 
     /// Every span, copies repeated.
