@@ -46,6 +46,20 @@ impl<D: Disk> DiskFiles<D> {
         self.make_durable(parent)
     }
 
+    /// A new draft and its name. A start removes old ones; what is there nevertheless is of a
+    /// process that does not know of us, on another host of a network volume.
+    fn draft(&self) -> io::Result<(String, D::File)> {
+        loop {
+            let number = self.drafts.fetch_add(1, Ordering::Relaxed);
+            let draft = format!("{DRAFTS}/{number}.draft");
+            self.make_parents(&draft)?;
+            match self.disk.open(&draft, Access::Fresh) {
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                opened => return Ok((draft, opened?)),
+            }
+        }
+    }
+
     /// Makes a name durable.
     fn make_durable(&self, path: &str) -> io::Result<()> {
         self.disk.sync_directory(parent(path))?;
@@ -69,11 +83,7 @@ impl<D: Disk> Files for DiskFiles<D> {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("{path} exists")));
         }
         self.make_parents(path)?;
-        let number = self.drafts.fetch_add(1, Ordering::Relaxed);
-        // Only the holder of the directory's lock makes drafts, and a start removes old ones.
-        let draft = format!("{DRAFTS}/{number}.draft");
-        self.make_parents(&draft)?;
-        let file = self.disk.open(&draft, Access::Fresh)?;
+        let (draft, file) = self.draft()?;
         let (disk, target) = (Arc::clone(&self.disk), path.to_owned());
         Ok(Box::new(Draft { disk, file, length: 0, draft, target }))
     }

@@ -12,7 +12,7 @@ pub enum Access {
     Read,
     /// For reading and writing, made where it is missing.
     Write,
-    /// For writing, empty: made where it is missing, emptied where it is not.
+    /// For writing, new; [`io::ErrorKind::AlreadyExists`] where it is there.
     Fresh,
 }
 

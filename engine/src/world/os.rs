@@ -36,7 +36,7 @@ impl Disk for OsDisk {
         match access {
             Access::Read => options.read(true),
             Access::Write => options.read(true).write(true).create(true).truncate(false),
-            Access::Fresh => options.write(true).create(true).truncate(true),
+            Access::Fresh => options.write(true).create_new(true),
         };
         options.open(path)
     }

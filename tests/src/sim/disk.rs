@@ -833,6 +833,7 @@ impl Disk for SimDisk {
     fn open(&self, path: &str, access: Access) -> io::Result<SimFile> {
         let (mut state, _) = self.enter(Call::Name, "open", path, access as u64)?;
         let id = match state.find(path) {
+            Some(_) if access == Access::Fresh => return Err(errno(EEXIST)),
             Some(id) => id,
             None if access == Access::Read => return Err(errno(ENOENT)),
             None => {
@@ -848,9 +849,6 @@ impl Disk for SimDisk {
         };
         let file = state.file(id)?;
         file.handles += 1;
-        if access == Access::Fresh && !file.cached.is_empty() {
-            file.change(Change::Length(0));
-        }
         Ok(SimFile { disk: self.clone(), id, path: path.to_owned() })
     }
 
