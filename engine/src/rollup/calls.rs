@@ -6,6 +6,7 @@
 //! depend on the order of the rows.
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
 
 use super::Services;
 use crate::batch::Batch;
@@ -65,7 +66,21 @@ pub(crate) struct Unknown;
 pub(crate) struct Rule {
     /// The trace's members by span id.
     by_id: Vec<(SpanId, u32)>,
+    /// Of ids that several members share, by the first's place in `by_id`. Each is looked at once,
+    /// however many children name it: ids are the sender's choice.
+    twins: HashMap<usize, Twins>,
     calls: Vec<Call>,
+}
+
+/// Members that share an id.
+#[derive(Debug)]
+struct Twins {
+    /// The service of the least CLIENT.
+    client: Result<Option<u32>, Unknown>,
+    /// The service of the least SERVER, or else of the least.
+    other: Result<Option<u32>, Unknown>,
+    /// Theirs, sorted.
+    services: Vec<u32>,
 }
 
 impl Rule {
@@ -79,17 +94,12 @@ impl Rule {
         services: &Services,
     ) -> Result<&[Call], Unknown> {
         self.calls.clear();
+        self.twins.clear();
         self.by_id.clear();
         self.by_id.extend(members.iter().map(|member| member.id).zip(0u32..));
         self.by_id.sort_unstable();
-        let group = |id: SpanId| {
-            let from = self.by_id.partition_point(|(other, _)| *other < id);
-            let rest = self.by_id.get(from..).unwrap_or_default().iter();
-            rest.take_while(move |(other, _)| *other == id)
-                .filter_map(|(_, at)| members.get(*at as usize))
-        };
         for child in members {
-            let Some(caller) = caller(child, &group, services)? else { continue };
+            let Some(caller) = self.caller(child, members, services)? else { continue };
             if caller != child.service {
                 let call = Call { start: child.start, caller, called: child.service };
                 self.calls.push(call);
@@ -97,35 +107,71 @@ impl Rule {
         }
         Ok(&self.calls)
     }
-}
 
-/// The service that called a span.
-fn caller<'a, Group: Iterator<Item = &'a Member<'a>> + Clone>(
-    child: &Member<'_>,
-    group: &impl Fn(SpanId) -> Group,
-    services: &Services,
-) -> Result<Option<u32>, Unknown> {
-    if child.kind == SpanKind::Server {
-        let clients = group(child.id).filter(|twin| twin.kind == SpanKind::Client);
-        if let Some(service) = least(clients, services)? {
-            return Ok(Some(service));
+    /// The service that called a span.
+    fn caller(
+        &mut self,
+        child: &Member<'_>,
+        members: &[Member<'_>],
+        services: &Services,
+    ) -> Result<Option<u32>, Unknown> {
+        if child.kind == SpanKind::Server
+            && let Some(Named::Twins(twins)) = self.named(child.id, members, services)
+            && let Some(client) = twins.client?
+        {
+            return Ok(Some(client));
+        }
+        if child.parent == SpanId::default() {
+            return Ok(None);
+        }
+        match self.named(child.parent, members, services) {
+            None => Ok(None),
+            Some(Named::One(service)) => Ok(Some(service)),
+            Some(Named::Twins(twins)) if twins.services.binary_search(&child.service).is_ok() => {
+                Ok(Some(child.service))
+            }
+            Some(Named::Twins(twins)) => twins.other,
         }
     }
-    if child.parent == SpanId::default() {
-        return Ok(None);
+
+    fn named(
+        &mut self,
+        id: SpanId,
+        members: &[Member<'_>],
+        services: &Services,
+    ) -> Option<Named<'_>> {
+        let from = self.by_id.partition_point(|(other, _)| *other < id);
+        let rest = self.by_id.get(from..).unwrap_or_default();
+        let mut group = rest.iter().take_while(|(other, _)| *other == id);
+        let first = members.get(group.next()?.1 as usize)?;
+        if group.next().is_none() {
+            return Some(Named::One(first.service));
+        }
+        let all = rest.iter().take_while(|(other, _)| *other == id);
+        let all = all.filter_map(|(_, at)| members.get(*at as usize));
+        Some(Named::Twins(self.twins.entry(from).or_insert_with(|| Twins::of(all, services))))
     }
-    let mut named = group(child.parent);
-    let Some(first) = named.next() else { return Ok(None) };
-    if named.next().is_none() {
-        return Ok(Some(first.service));
-    }
-    let named = group(child.parent);
-    if named.clone().any(|member| member.service == child.service) {
-        return Ok(Some(child.service));
-    }
-    match least(named.clone().filter(|member| member.kind == SpanKind::Server), services)? {
-        None => least(named, services),
-        server => Ok(server),
+}
+
+/// Who has an id.
+enum Named<'a> {
+    /// One of this service.
+    One(u32),
+    Twins(&'a Twins),
+}
+
+impl Twins {
+    fn of<'a>(all: impl Iterator<Item = &'a Member<'a>> + Clone, services: &Services) -> Self {
+        let of_kind = |kind| all.clone().filter(move |member| member.kind == kind);
+        let client = least(of_kind(SpanKind::Client), services);
+        let other = match least(of_kind(SpanKind::Server), services) {
+            Ok(None) => least(all.clone(), services),
+            server => server,
+        };
+        let mut theirs: Vec<u32> = all.map(|member| member.service).collect();
+        theirs.sort_unstable();
+        theirs.dedup();
+        Self { client, other, services: theirs }
     }
 }
 
@@ -154,6 +200,38 @@ fn least<'a>(
     if ties.iter().any(|tie| !tie.whole) {
         return Err(Unknown);
     }
-    let key = |tie: &&Member<'_>| (tie.bytes(), services.name(tie.service));
-    Ok(ties.into_iter().min_by(|a, b| key(a).cmp(&key(b))).map(|tie| tie.service))
+    let keyed = ties.into_iter().map(|tie| (tie.bytes(), services.name(tie.service), tie.service));
+    Ok(keyed.min().map(|(.., service)| service))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One Export may hold this; looked at once for each child it would be billions of steps.
+    #[test]
+    fn an_id_that_thousands_share_is_looked_at_once() {
+        let (mut batch, mut services) = (Batch::default(), Services::default());
+        let names: Vec<std::sync::Arc<str>> = ["a", "b", "c"].map(std::sync::Arc::from).into();
+        let numbers: Vec<u32> = names.iter().map(|name| services.number(name)).collect();
+        let count = 30_000;
+        batch.span_id = vec![SpanId([7; 8]); count];
+        batch.span_id.resize(2 * count, SpanId([9; 8]));
+        batch.parent = vec![SpanId::default(); count];
+        batch.parent.resize(2 * count, SpanId([7; 8]));
+        batch.start = vec![5; 2 * count];
+        batch.kind = vec![SpanKind::Server.number().into(); 2 * count];
+        let member = |row: usize| {
+            let service = if row < count { numbers[row % 2] } else { numbers[2] };
+            Member::new(&batch, row, service, false)
+        };
+        let members: Vec<Member<'_>> = (0..2 * count).map(member).collect();
+        let mut rule = Rule::default();
+        assert_eq!(rule.calls(&members, &services), Err(Unknown), "equal starts of two services");
+        let alike: Vec<Member<'_>> =
+            members.iter().map(|m| Member { service: m.service.max(numbers[1]), ..*m }).collect();
+        let calls = rule.calls(&alike, &services).unwrap();
+        assert_eq!(calls.len(), count);
+        assert!(calls.iter().all(|c| (c.caller, c.called) == (numbers[1], numbers[2])));
+    }
 }

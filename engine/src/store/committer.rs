@@ -44,14 +44,15 @@ pub(super) enum Commit {
     Export(Box<Pending>),
     /// Frames below this sequence are sealed; answered when they are let go.
     Trim(u64, SyncSender<()>),
-    /// Answered when everything queued before is.
-    Barrier(SyncSender<Result<()>>),
+    /// Answered when everything queued before is; what comes later is refused.
+    Close(SyncSender<Result<()>>),
     Stop,
 }
 
 /// The thread's body.
 pub(super) fn run(shared: &Shared, mut log: LogWriter, queue: &Receiver<Commit>) {
     let mut next = queue.recv().ok();
+    let mut is_closed = false;
     while let Some(message) = next.take() {
         match message {
             Commit::Stop => return,
@@ -60,7 +61,15 @@ pub(super) fn run(shared: &Shared, mut log: LogWriter, queue: &Receiver<Commit>)
                 shared.wal_bytes.store(log.live_bytes(), Ordering::Release);
                 let _ = done.send(());
             }
-            Commit::Barrier(reply) => drop(reply.send(Ok(()))),
+            Commit::Close(reply) => {
+                is_closed = true;
+                drop(reply.send(Ok(())));
+            }
+            // Admitted before the store closed and queued after: the log may be another's by now.
+            Commit::Export(late) if is_closed => {
+                shared.pending_bytes.fetch_sub(late.bytes, Ordering::AcqRel);
+                late.answer(Err(super::closed()));
+            }
             Commit::Export(first) => {
                 let mut bytes = first.payload.len();
                 let mut group = vec![*first];
@@ -121,13 +130,12 @@ fn append(shared: &Shared, log: &mut LogWriter, group: &mut [Pending]) -> Result
         batches.entry(one.tenancy.clone()).or_default().push(batch);
         last = sequence;
     }
-    let state = shared.views.publish(|state| {
+    shared.publish(|state| {
         for (tenancy, batches) in batches {
             state.head.add(&tenancy, batches, arrival);
         }
         state.sequence = last;
     });
-    shared.head_bytes.store(state.head.bytes(), Ordering::Release);
     Ok(())
 }
 

@@ -83,7 +83,11 @@ impl<'a> Sealer<'a> {
             };
             match next {
                 Ok(Task::Flush(reply)) => drop(reply.send(self.seal_all(Reason::Flush))),
-                Ok(Task::Shutdown(reply)) => drop(reply.send(self.seal_all(Reason::Shutdown))),
+                // The last it does, also where it fails: the directory may be another's next.
+                Ok(Task::Shutdown(reply)) => {
+                    drop(reply.send(self.seal_all(Reason::Shutdown)));
+                    return;
+                }
                 Ok(Task::Purge(reply)) => drop(reply.send(self.purge())),
                 Ok(Task::Due(reply)) => {
                     self.look_after();
@@ -280,12 +284,11 @@ impl<'a> Sealer<'a> {
         let state = self.commit(changes)?;
         // Nobody else changes the catalog, so that this can be made before anybody has to wait.
         let catalog = Arc::new(self.shared.views.current().catalog.with(state, opened));
-        let view = self.shared.views.publish(|view| {
+        self.shared.publish(|view| {
             view.catalog = catalog;
             view.head.end_seal(tenancy);
         });
         self.shared.duplicate_spans.fetch_add(written.duplicates, Ordering::AcqRel);
-        self.shared.head_bytes.store(view.head.bytes(), Ordering::Release);
         self.trim(log_start);
         Ok(())
     }
@@ -328,13 +331,12 @@ impl<'a> Sealer<'a> {
         changes.push(Change::Purged { writer: writer.clone(), sequence });
         changes.push(Change::LogStart { writer, sequence: sequence + 1 });
         let state = self.commit(changes)?;
-        let view = self.shared.views.publish(|view| {
+        self.shared.publish(|view| {
             view.catalog = Arc::new(CatalogView::new(state, Vec::new()));
             view.head.purge(sequence);
         });
         // The files go with their last reader, which may be `current`.
         current.catalog.all().for_each(|segment| segment.doom());
-        self.shared.head_bytes.store(view.head.bytes(), Ordering::Release);
         self.trim(sequence + 1);
         Ok(())
     }

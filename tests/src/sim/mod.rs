@@ -11,7 +11,7 @@
 //! | [`steps`] | what can happen, as values; a new kind of step is a variant here and an arm in [`run`] |
 //! | [`truth`] | what the store must hold, and what it may |
 //! | [`run`] | the loop: a step, then what it says is held against the truth |
-//! | [`spoil`] | bits flipped at rest |
+//! | `spoil` | bits flipped at rest |
 //! | [`report`] | numbers |
 #![expect(clippy::expect_used, reason = "a test helper that fails must fail loudly")]
 
