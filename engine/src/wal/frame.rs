@@ -95,10 +95,12 @@ pub(crate) fn looks_like_one(bytes: &[u8]) -> bool {
     bytes.starts_with(&MAGIC)
 }
 
-/// Bytes of a torn frame that was to become `sequence`, 0 where none stands at `offset`.
+/// Bytes of a torn frame that was to become `sequence`, 0 where none stands at `offset`. One that
+/// says a lower sequence is of the file's earlier life; a higher one is this one, damaged.
 pub(crate) fn stated_length(file: &Bytes, offset: usize, sequence: u64) -> u64 {
     let Some(header) = file.get(offset..offset + HEADER_BYTES) else { return 0 };
-    if !looks_like_one(header) || header[16..24] != sequence.to_le_bytes() {
+    let stated = u64::from_le_bytes(header[16..24].try_into().unwrap_or_default());
+    if !looks_like_one(header) || stated < sequence {
         return 0;
     }
     let length = u32::from_le_bytes(header[4..8].try_into().unwrap_or_default());
