@@ -194,7 +194,7 @@ impl Views {
             let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *current, swapped)
         };
-        // What the old state was the last to hold (chunks, files) goes outside the lock.
+        // What the old state was the last to hold (chunks, files) goes outside the readers' lock.
         drop(old);
         next
     }

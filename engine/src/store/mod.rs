@@ -1,4 +1,5 @@
-//! The front door: [`Store`]. Wires the rooms together and holds no algorithm. Two named threads
+//! The front door: [`Store`]. Wires the rooms together; decides only what is admitted (size,
+//! memory, room on the disk) and in which order a store ends. Two named threads
 //! do the writing: `spanlake-log` appends, syncs, publishes and acknowledges; `spanlake-seal`
 //! turns heads into segments and is the catalog's only writer. Reads run on their callers'
 //! threads.
@@ -345,8 +346,9 @@ impl Store {
         self.ask(Task::Flush)
     }
 
-    /// [`Store::flush`], then waits until no background work is due: the log has let go of what
-    /// is sealed. Exports that arrive meanwhile are not waited for.
+    /// Returns when no background work is due. Today that is [`Store::flush`], which is answered
+    /// when the log has let go of what is sealed; compaction will be waited for here. Exports that
+    /// arrive meanwhile are not.
     ///
     /// # Errors
     /// As [`Store::flush`].
